@@ -1,0 +1,57 @@
+"""Every error this project raises on purpose.
+
+::
+
+    TracekitError
+    ├── TraceError           something is wrong with a trace on disk
+    │   ├── TraceNotFoundError   there is nothing at the path
+    │   ├── NotATraceError       there is something, and it is not a trace
+    │   ├── TraceExistsError     a new trace would overwrite another one
+    │   ├── DamagedTraceError    a checksum fails, or a committed file is missing
+    │   └── TraceWriteError      data does not fit what was declared, or cannot be written
+    ├── ConfigurationError   an experiment's settings make no sense
+    ├── AnalysisError        an analysis cannot be made from the data it was given
+    └── PluginError          a plug-in is unknown, or broken
+
+A message says where, what was expected, what was found and what to do.
+"""
+
+
+class TracekitError(Exception):
+    """Base of every error that tracekit raises on purpose."""
+
+
+class TraceError(TracekitError):
+    """Something is wrong with a trace on disk."""
+
+
+class TraceNotFoundError(TraceError, FileNotFoundError):
+    """There is nothing at the path."""
+
+
+class NotATraceError(TraceError):
+    """There is something at the path, and it is not a trace that this version reads."""
+
+
+class TraceExistsError(TraceError, FileExistsError):
+    """A new trace would overwrite another one."""
+
+
+class DamagedTraceError(TraceError):
+    """A checksum fails, or a file that a committed visit needs is missing."""
+
+
+class TraceWriteError(TraceError):
+    """Data does not fit what was declared for it, or the store refuses it."""
+
+
+class ConfigurationError(TracekitError, ValueError):
+    """An experiment's settings make no sense."""
+
+
+class AnalysisError(TracekitError, ValueError):
+    """An analysis cannot be made from the data it was given."""
+
+
+class PluginError(TracekitError):
+    """A plug-in is unknown, or cannot be loaded."""

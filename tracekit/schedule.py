@@ -1,0 +1,119 @@
+"""Which task is visited when: the plan of a run, and the two places of time in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+NOTHING = -1
+"""Stands for "no epoch", "no position" and "no task" at visit 0, before any training."""
+
+Cadence = Callable[[int], bool]
+"""Says of a visit number whether something is recorded at it."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One stay on one task, known by the number of visits completed at its end.
+
+    Visit 0 is the state before any training; its epoch, position and task are `NOTHING`.
+    """
+
+    number: int
+    epoch: int = NOTHING
+    position: int = NOTHING
+    task: int = NOTHING
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimizer step: its number in the whole run, and its index within its visit."""
+
+    number: int
+    index: int
+    visit: Visit
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The whole schedule of a run.
+
+    Parameters
+    ----------
+    order : array of int, dims (epoch, position)
+        The task visited at each position of each epoch.
+    n_tasks : int
+        Number of tasks there are, T.
+    updates_per_visit : int
+        Optimizer steps of one visit, M.
+
+    Examples
+    --------
+    >>> plan = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=5)
+    >>> plan.n_visits, plan.n_updates
+    (4, 20)
+    >>> plan.visit(3)
+    Visit(number=3, epoch=1, position=0, task=1)
+    """
+
+    order: npt.NDArray[np.int64]
+    n_tasks: int
+    updates_per_visit: int
+
+    @property
+    def n_visits(self) -> int:
+        """Visits of the run, E·T for one visit per task and epoch (snapshots are one more)."""
+        return int(self.order.size)
+
+    @property
+    def n_updates(self) -> int:
+        """Optimizer steps of the run."""
+        return self.n_visits * self.updates_per_visit
+
+    def visit(self, number: int) -> Visit:
+        """Give the visit after whose end `number` visits are completed."""
+        if number == 0:
+            return Visit(0)
+        epoch, position = divmod(number - 1, self.order.shape[1])
+        return Visit(number, epoch, position, int(self.order[epoch, position]))
+
+    def visits(self) -> Iterator[Visit]:
+        """Give the visits that train something, in order."""
+        return (self.visit(number) for number in range(1, self.n_visits + 1))
+
+    def updates(self, visit: Visit) -> Iterator[Update]:
+        """Give the updates of one visit, in order."""
+        first = (visit.number - 1) * self.updates_per_visit
+        return (Update(first + index, index, visit) for index in range(self.updates_per_visit))
+
+    def chosen(self, cadence: Cadence) -> tuple[int, ...]:
+        """Give the visit numbers, 0 included, at which `cadence` fires."""
+        return tuple(number for number in range(self.n_visits + 1) if cadence(number))
+
+
+def every(n_visits: int) -> Cadence:
+    """Fire at visit 0 and then once in `n_visits` visits.
+
+    Examples
+    --------
+    >>> [visit for visit in range(7) if every(3)(visit)]
+    [0, 3, 6]
+    """
+    if n_visits < 1:
+        raise ValueError(f"a cadence fires every 1 visit or more, not every {n_visits}")
+    return lambda visit: visit % n_visits == 0
+
+
+def at(*visits: int) -> Cadence:
+    """Fire at the named visits.
+
+    Examples
+    --------
+    >>> [visit for visit in range(7) if at(0, 5)(visit)]
+    [0, 5]
+    """
+    chosen = frozenset(visits)
+    return lambda visit: visit in chosen
