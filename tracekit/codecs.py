@@ -1,0 +1,92 @@
+"""From the values of one chunk to its bytes and back, as the Zarr v3 codecs of the same names do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+from numcodecs import blosc
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from tracekit.errors import DamagedTraceError
+
+CHECKSUM_BYTES = 4
+CodecName = Literal["lz4", "none"]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How a chunk is compressed. Every chunk ends in its crc32c checksum.
+
+    `"lz4"` shuffles bits and compresses with lz4 at level 5; `"none"` keeps the values as they are.
+    """
+
+    name: CodecName
+    itemsize: int
+
+    def zarr(self) -> list[Any]:
+        """Give the same as zarr-python's codecs."""
+        if self.name == "none":
+            return [Crc32cCodec()]
+        blosc_codec = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=self.itemsize)
+        return [blosc_codec, Crc32cCodec()]
+
+    def encode(self, values: npt.NDArray[Any]) -> bytes:
+        """Turn the values of a chunk, C-contiguous and little-endian, into bytes."""
+        data: bytes = values.tobytes() if self.name == "none" else self._compress(values)
+        return data + checksum(data)
+
+    def decode_into(self, data: memoryview, out: npt.NDArray[Any], place: str) -> None:
+        """Turn bytes into values in `out`, which is C-contiguous and as large as the chunk.
+
+        Raises
+        ------
+        DamagedTraceError
+            If the checksum or the length is not what it must be; `place` says where.
+        """
+        body = verified(data, place)
+        if self.name == "none":
+            _check_length(len(body), out.nbytes, place)
+            out.reshape(-1).view(np.uint8)[:] = np.frombuffer(body, np.uint8)
+        else:
+            _check_length(_blosc_length(body), out.nbytes, place)
+            blosc.decompress(body, out)
+
+    def _compress(self, values: npt.NDArray[Any]) -> bytes:
+        compressed: bytes = blosc.compress(values, b"lz4", 5, blosc.BITSHUFFLE)
+        return compressed
+
+
+def checksum(data: bytes) -> bytes:
+    """Give the crc32c of `data` as four little-endian bytes (RFC 3720, appendix B.4)."""
+    return int(google_crc32c.value(data)).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def verified(data: memoryview, place: str) -> bytes:
+    """Give `data` without the checksum at its end, once that has been found right.
+
+    Raises
+    ------
+    DamagedTraceError
+        If it is not right; `place` says where.
+    """
+    body = bytes(data[:-CHECKSUM_BYTES])
+    if bytes(data[-CHECKSUM_BYTES:]) != checksum(body):
+        raise DamagedTraceError(
+            f"{place}: the checksum does not match, so these bytes are not those that were written; "
+            "restore the file from a copy, or leave these visits out"
+        )
+    return body
+
+
+def _blosc_length(body: bytes) -> int:
+    """Read how many bytes a blosc frame holds, from its own header (bytes 4 to 8)."""
+    return int.from_bytes(body[4:8], "little") if len(body) >= 16 else -1
+
+
+def _check_length(found: int, expected: int, place: str) -> None:
+    if found != expected:
+        raise DamagedTraceError(f"{place}: expected {expected} bytes of values, found {found}")

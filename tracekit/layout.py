@@ -1,0 +1,211 @@
+"""How arrays are cut into chunks and shards, and under which keys these lie. Format version 1.
+
+Everything that would differ in another version of the format is in this module.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.storage import MemoryStore
+
+from tracekit.codecs import Codec, CodecName
+from tracekit.errors import NotATraceError
+from tracekit.schema import Rows, Series
+from tracekit.store import Store
+
+FORMAT = "tracekit"
+FORMAT_VERSION = 1
+COMMIT_KEY = "commit"
+TIMELINE = "visits"
+METADATA = "zarr.json"
+
+CHUNK_BYTES = 1 << 20
+SHARD_BYTES = 256 << 20
+SERIES_CHUNK_BYTES = 64 << 10
+MISSING_INTEGER = -1
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """One array on disk. Its first dim is the sample; an object holds a shard, or a chunk without one."""
+
+    key: str
+    shape: Shape
+    dtype: np.dtype[Any]
+    dims: tuple[str, ...]
+    chunk: Shape
+    shard: Shape | None
+    codec: Codec
+
+    @property
+    def object_shape(self) -> Shape:
+        """Shape of what one stored object holds."""
+        return self.shard or self.chunk
+
+    @property
+    def chunks_per_shard(self) -> Shape:
+        """How many chunks a shard holds along each dim."""
+        return tuple(s // c for s, c in zip(self.object_shape, self.chunk, strict=True))
+
+    @property
+    def objects(self) -> Shape:
+        """How many objects the array has along each dim."""
+        return tuple(math.ceil(n / s) for n, s in zip(self.shape, self.object_shape, strict=True))
+
+    @property
+    def fill(self) -> float | int:
+        """The value that says "never written"."""
+        return math.nan if self.dtype.kind == "f" else MISSING_INTEGER
+
+    def object_key(self, index: Shape) -> str:
+        """Give the key of one object."""
+        return "/".join((self.key, "c", *map(str, index)))
+
+    def row_objects(self, row: int) -> Iterator[Shape]:
+        """Give the indices of all objects that hold a part of a row."""
+        first = row // self.object_shape[0]
+        return ((first, *rest) for rest in np.ndindex(self.objects[1:]))
+
+    def metadata(self, attributes: Mapping[str, Any]) -> bytes:
+        """Give the array's `zarr.json`, as zarr-python writes it."""
+        contents: dict[str, Any] = {}
+        zarr.create_array(
+            MemoryStore(contents),
+            shape=self.shape,
+            dtype=self.dtype,
+            chunks=self.chunk,
+            shards=self.shard,
+            compressors=self.codec.zarr(),
+            fill_value=self.fill,
+            dimension_names=self.dims,
+            attributes=dict(attributes),
+        )
+        text: bytes = contents[METADATA].to_bytes()
+        return text
+
+
+def rows_layout(rows: Rows, codec: CodecName) -> ArrayLayout:
+    """Lay out flat rows: chunks of about 1 MiB of one visit, one shard per visit up to 256 MiB."""
+    dtype = np.dtype(rows.dtype).newbyteorder("<")
+    *middle, n_elements = rows.row_shape
+    columns = _even_columns(n_elements, CHUNK_BYTES // dtype.itemsize)
+    n_middle = math.prod(middle)
+    per_shard = max(1, SHARD_BYTES // (n_middle * columns * dtype.itemsize))
+    n_chunks = math.ceil(n_elements / columns)
+    return ArrayLayout(
+        key=f"{rows.group}/values",
+        shape=(len(rows.visits), *rows.row_shape),
+        dtype=dtype,
+        dims=rows.dims,
+        chunk=(1, *(1 for _ in middle), columns),
+        shard=(1, *middle, columns * min(per_shard, n_chunks)),
+        codec=Codec(codec, dtype.itemsize),
+    )
+
+
+def series_layout(series: Series, n_samples: int, sizes: Shape) -> ArrayLayout:
+    """Lay out a series: all of a sample in one chunk, as many samples in it as 64 KiB hold."""
+    dtype = np.dtype(series.dtype).newbyteorder("<")
+    row_bytes = max(1, math.prod(sizes) * dtype.itemsize)
+    samples = min(max(1, SERIES_CHUNK_BYTES // row_bytes), max(1, n_samples))
+    return ArrayLayout(
+        key=f"{series.group}/{series.name}",
+        shape=(n_samples, *sizes),
+        dtype=dtype,
+        dims=(series.sample, *series.dims),
+        chunk=(samples, *sizes),
+        shard=None,
+        codec=Codec("none", dtype.itemsize),
+    )
+
+
+def group_metadata(attributes: Mapping[str, Any]) -> bytes:
+    """Give a group's `zarr.json`."""
+    document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+    return json.dumps(document, indent=2).encode()
+
+
+def parse_array(key: str, document: Mapping[str, Any], place: str) -> ArrayLayout:
+    """Read an array's `zarr.json`; only what this version writes is accepted.
+
+    Raises
+    ------
+    NotATraceError
+        If it is anything else.
+    """
+    try:
+        shape = tuple(int(n) for n in document["shape"])
+        dtype = _parse_dtype(document["data_type"])
+        outer = tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"])
+        codecs = document["codecs"]
+        sharded = codecs[0]["name"] == "sharding_indexed"
+        inner = codecs[0]["configuration"] if sharded else {"chunk_shape": outer, "codecs": codecs}
+        chunk = tuple(int(n) for n in inner["chunk_shape"])
+        codec = _parse_codec([item["name"] for item in inner["codecs"]], dtype)
+        dims = tuple(str(name) for name in document["dimension_names"])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise NotATraceError(
+            f"{place}/{key}/{METADATA}: not an array as tracekit format version {FORMAT_VERSION} writes it "
+            f"({type(error).__name__}: {error}); was it written by another program?"
+        ) from error
+    return ArrayLayout(key, shape, dtype, dims, chunk, outer if sharded else None, codec)
+
+
+def read_layout(store: Store, key: str) -> ArrayLayout:
+    """Read the layout of one array.
+
+    Raises
+    ------
+    NotATraceError
+        If there is none, or not one that this version writes.
+    """
+    return parse_array(key, read_document(store, f"{key}/{METADATA}"), store.url)
+
+
+def read_document(store: Store, key: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    NotATraceError
+        If there is none.
+    """
+    text = store.get(key)
+    if text is None:
+        raise NotATraceError(f"{store.url}: not a trace, or a part of it is gone: there is no {key}")
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise NotATraceError(f"{store.url}/{key}: not valid JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise NotATraceError(f"{store.url}/{key}: expected a JSON object, found a {type(document).__name__}")
+    return document
+
+
+def _even_columns(n_elements: int, most: int) -> int:
+    """Cut a row into equal chunks of at most `most` elements, so that the last one is hardly padded."""
+    return max(1, math.ceil(n_elements / max(1, math.ceil(n_elements / most))))
+
+
+def _parse_dtype(name: Any) -> np.dtype[Any]:
+    if name not in ("float16", "float32", "float64", "int64", "int32", "uint16"):
+        raise ValueError(f"values of type {name!r} are not read")
+    dtype: np.dtype[Any] = np.dtype(name).newbyteorder("<")
+    return dtype
+
+
+def _parse_codec(names: list[str], dtype: np.dtype[Any]) -> Codec:
+    if names == ["bytes", "blosc", "crc32c"]:
+        return Codec("lz4", dtype.itemsize)
+    if names == ["bytes", "crc32c"]:
+        return Codec("none", dtype.itemsize)
+    raise ValueError(f"codecs {names} are not read")

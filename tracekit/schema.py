@@ -1,0 +1,115 @@
+"""What a trace holds, in words: tensors laid in rows, and series of small values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+Phase = Literal["before update", "after update", "snapshot"]
+SampleDim = Literal["visit", "update"]
+
+
+class FieldRecord(TypedDict):
+    """A `Field` and its offset, in elements, as the index of a group keeps it."""
+
+    name: str
+    shape: list[int]
+    offset: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """One tensor of a row: its name, its shape, and the dtype that it had when it was seen."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A kind of tensors recorded together, such as all weights: one flat row per sample.
+
+    Parameters
+    ----------
+    group : str
+        Name of the kind: `"weights"`, `"gradients"`, …
+    fields : sequence of Field
+        The tensors, in the order in which they lie in the row.
+    visits : sequence of int
+        The visits at which a row will be recorded, ascending.
+    middle : (name, labels), optional
+        A dim between visit and element, such as `("probe", ("doc a", "doc b"))`.
+    dtype : str
+        Type of the stored values.
+    phase : str
+        Whether the values were taken before or after the update, or at a snapshot.
+    attributes : mapping
+        Anything else a reader should know, `units` among it.
+    """
+
+    group: str
+    fields: tuple[Field, ...]
+    visits: tuple[int, ...]
+    middle: tuple[str, tuple[str, ...]] | None = None
+    dtype: str = "float32"
+    phase: Phase = "snapshot"
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_elements(self) -> int:
+        """Elements of a row (of each entry of the middle dim, if there is one)."""
+        return sum(item.size for item in self.fields)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row, dims ([middle,] element)."""
+        return (len(self.middle[1]), self.n_elements) if self.middle else (self.n_elements,)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the dims of the flat array."""
+        return ("visit", self.middle[0], "element") if self.middle else ("visit", "element")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One small value, or a vector of them, per visit or per update, such as the losses of all tasks.
+
+    Parameters
+    ----------
+    group, name : str
+        Where it lies: `losses`, `eval_loss`.
+    sample : {"visit", "update"}
+        What there is one row for.
+    dims : sequence of str
+        Names of further dims; the group's labels give their sizes.
+    dtype, units : str
+        Type and units of the values.
+    """
+
+    group: str
+    name: str
+    sample: SampleDim = "visit"
+    dims: tuple[str, ...] = ()
+    dtype: str = "float64"
+    units: str = "1"
+    long_name: str = ""
+
+
+def field_records(fields: Sequence[Field]) -> list[FieldRecord]:
+    """Give the index of a row: every field with its offset."""
+    records: list[FieldRecord] = []
+    offset = 0
+    for item in fields:
+        records.append({"name": item.name, "shape": list(item.shape), "offset": offset, "dtype": item.dtype})
+        offset += item.size
+    return records
