@@ -1,0 +1,52 @@
+"""Traces of training: written visit by visit, opened lazily.
+
+`open_trace` opens one; `TraceWriter` writes one; what is recorded comes from the `recorders` package, and the
+numbers and figures from the `analyses` package. Torch is needed by `tracekit.training` and `recorders` alone.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracekit.errors import TracekitError
+    from tracekit.reading import open_trace
+    from tracekit.recording import Recording
+    from tracekit.schedule import Plan, Update, Visit
+    from tracekit.schema import Field, Rows, Series
+    from tracekit.tensors import flat, kinds
+    from tracekit.writer import TraceWriter
+
+__all__ = [
+    "Field",
+    "Plan",
+    "Recording",
+    "Rows",
+    "Series",
+    "TraceWriter",
+    "TracekitError",
+    "Update",
+    "Visit",
+    "flat",
+    "kinds",
+    "open_trace",
+]
+
+_HOMES = {
+    "errors": ("TracekitError",),
+    "tensors": ("flat", "kinds"),
+    "reading": ("open_trace",),
+    "recording": ("Recording",),
+    "schedule": ("Plan", "Update", "Visit"),
+    "schema": ("Field", "Rows", "Series"),
+    "writer": ("TraceWriter",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when first used: xarray takes a second that `tracekit --help` has not got."""
+    for module, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f"tracekit.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'tracekit' has no attribute {name!r}")

@@ -1,0 +1,49 @@
+"""From what numpy indexing asks for to the stretch that must be read, and from there to the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def full_key(key: Any, ndim: int) -> tuple[Any, ...]:
+    """Give one slice, integer or list per dim.
+
+    Examples
+    --------
+    >>> full_key((..., 3), 3)
+    (slice(None, None, None), slice(None, None, None), 3)
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(part is Ellipsis for part in parts):
+        at = next(place for place, part in enumerate(parts) if part is Ellipsis)
+        parts = (*parts[:at], *(slice(None),) * (ndim - len(parts) + 1), *parts[at + 1 :])
+    return (*parts, *(slice(None),) * (ndim - len(parts)))
+
+
+def span(part: Any, size: int) -> range:
+    """Give the shortest stretch that holds all that a slice, integer or list asks for.
+
+    Examples
+    --------
+    >>> span(slice(8, 2, -3), 10), span(-1, 10), span([4, 2], 10)
+    (range(5, 9), range(9, 10), range(2, 5))
+    """
+    asked = np.atleast_1d(np.arange(size)[part])
+    return range(int(asked.min()), int(asked.max()) + 1) if asked.size else range(0)
+
+
+def within(part: Any, stretch: range) -> Any:
+    """Give the same slice, integer or list, relative to the stretch that was read.
+
+    Examples
+    --------
+    >>> within(slice(8, 2, -3), range(5, 9)), within(-1, range(9, 10)), within([4, 2], range(2, 5))
+    (slice(None, None, -3), 0, array([2, 0]))
+    """
+    if isinstance(part, slice):
+        return slice(None, None, part.step)
+    if np.ndim(part) == 0:
+        return 0
+    return np.asarray(part) - stretch.start

@@ -1,0 +1,91 @@
+"""Tensors of a trace as flat rows, all of them or those whose names match."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from tracekit.errors import TraceError
+from tracekit.schema import FieldRecord
+
+
+def kinds(trace: xr.DataTree) -> tuple[str, ...]:
+    """Give the names of the kinds that a trace holds."""
+    return tuple(sorted(trace.children))
+
+
+def flat(trace: xr.DataTree, kind: str, select: str | Sequence[str] | None = None) -> xr.DataArray:
+    """Give the tensors of a kind as one flat row per visit, dims (visit[, probe or task], element).
+
+    Parameters
+    ----------
+    trace : DataTree
+        An opened trace.
+    kind : str
+        `"weights"`, `"gradients"`, `"activations"`, …
+    select : str or sequence of str, optional
+        Globs over the names of parameters or modules; all of them if None.
+
+    Returns
+    -------
+    DataArray
+        Lazy. Neighbours in the row are read together.
+
+    Raises
+    ------
+    TraceError
+        If the trace does not hold the kind, or no name matches.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tracekit import open_trace
+    >>> from tracekit.testing.written import write_example_trace
+    >>> trace = open_trace(write_example_trace(tempfile.mkdtemp() + "/run.zarr"))
+    >>> flat(trace, "weights", select="*bias").sizes["element"]
+    3
+    """
+    if kind not in trace.children or "flat" not in trace[kind].children:
+        tensors = [name for name in kinds(trace) if "flat" in trace[name].children]
+        raise TraceError(f"{_path(trace)}: holds no {kind!r}; it holds {', '.join(tensors) or 'no tensors'}")
+    values = trace[f"{kind}/flat"].to_dataset()["values"]
+    if select is None:
+        return values
+    records = _matching(values.attrs["fields"], (select,) if isinstance(select, str) else select, trace)
+    parts = [values.isel(element=slice(start, stop)) for start, stop in _stretches(records)]
+    chosen = xr.concat(parts, "element") if len(parts) > 1 else parts[0]
+    return chosen.assign_attrs(fields=records)
+
+
+def _matching(
+    records: Sequence[FieldRecord], patterns: Sequence[str], trace: xr.DataTree
+) -> list[FieldRecord]:
+    found = [item for item in records if any(fnmatch.fnmatchcase(item["name"], p) for p in patterns)]
+    if not found:
+        names = [item["name"] for item in records]
+        near = difflib.get_close_matches(patterns[0], names, n=3, cutoff=0.3) or names[:3]
+        raise TraceError(
+            f"{_path(trace)}: no name matches {', '.join(patterns)}; there are {len(names)} names, such as "
+            + ", ".join(near)
+        )
+    return found
+
+
+def _stretches(records: Sequence[FieldRecord]) -> list[tuple[int, int]]:
+    """Join neighbouring fields to stretches (start, stop) of columns."""
+    stretches: list[tuple[int, int]] = []
+    for item in records:
+        start, stop = item["offset"], item["offset"] + int(np.prod(item["shape"], dtype=np.int64))
+        if stretches and stretches[-1][1] == start:
+            stretches[-1] = (stretches[-1][0], stop)
+        else:
+            stretches.append((start, stop))
+    return stretches
+
+
+def _path(trace: xr.DataTree) -> str:
+    return str(trace.root.attrs.get("path", "the trace"))
