@@ -1,0 +1,154 @@
+"""Activations of chosen modules on chosen tasks, at snapshots."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from recorders.base import BaseRecorder
+from recorders.selection import Selection, select_modules
+from recorders.tensors import copy_into, fields_of, row_dtype
+from recorders.undisturbed import undisturbed
+from tracekit.errors import ConfigurationError
+from tracekit.protocols import Evaluation, Run
+from tracekit.schedule import Visit
+from tracekit.schedule import every as every_visits
+from tracekit.schema import Rows
+from tracekit.writer import TraceWriter
+
+GROUP = "activations"
+Pool = Literal["none", "mean"]
+Captured = dict[str, torch.Tensor]
+
+
+class ActivationRecorder(BaseRecorder):
+    """Record what modules give on probe tasks: `activations`, dims (visit, probe, element).
+
+    At each chosen snapshot the probes go through the model in evaluation mode. Hooks are on the chosen
+    modules only, and only for that moment; what they see is copied at once. Where a module gives several
+    tensors, the first is recorded, without a batch dim of one.
+
+    Parameters
+    ----------
+    modules : str or sequence of str
+        Globs over `named_modules()` names.
+    probes : sequence of int, optional
+        Numbers of the tasks to probe with; the first four (or all, if fewer) if None.
+    every : int
+        Record at visit 0 and then once in this many visits.
+    pool : {"none", "mean"}
+        `"mean"` averages over all dims but the last, such as the tokens of a document.
+    """
+
+    def __init__(
+        self,
+        modules: Selection = None,
+        probes: Sequence[int] | None = None,
+        every: int = 1,
+        pool: Pool = "none",
+    ) -> None:
+        if pool not in ("none", "mean"):
+            raise ValueError(f"pool is 'none' or 'mean', found {pool!r}")
+        self._selection = modules
+        self._probes = probes
+        self._cadence = every_visits(every)
+        self._pool = pool
+
+    def start(self, run: Run, trace: TraceWriter) -> None:
+        """Run the probes once to learn the shapes, and declare a row per chosen visit."""
+        self._run, self._trace = run, trace
+        self._modules = select_modules(run.model, self._selection)
+        self._tasks = self._chosen_tasks(run)
+        captured = self._capture()
+        self._check_shapes(captured)
+        self._rows = Rows(
+            GROUP,
+            fields_of(captured[0]),
+            run.plan.chosen(self._cadence),
+            middle=("probe", tuple(run.tasks.names[task] for task in self._tasks)),
+            dtype=row_dtype(captured[0].values()),
+            attributes={"long_name": "outputs of modules on probe tasks", "pool": self._pool},
+        )
+        trace.declare_rows(self._rows)
+
+    def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
+        """Run the probes."""
+        if self._cadence(visit.number):
+            self._trace.put_row(GROUP, visit.number, self._row(self._capture()))
+
+    def stop(self) -> None:
+        """Let go of the run; hooks live only while probes run."""
+        self._modules = {}
+
+    def _chosen_tasks(self, run: Run) -> tuple[int, ...]:
+        n_tasks = len(run.tasks.names)
+        chosen = tuple(self._probes) if self._probes is not None else tuple(range(min(4, n_tasks)))
+        for task in chosen:
+            if not 0 <= task < n_tasks:
+                raise ConfigurationError(f"activations: probe {task} is none of the tasks 0 to {n_tasks - 1}")
+        return chosen
+
+    def _capture(self) -> list[Captured]:
+        """Give copies of every chosen module's output, for every probe."""
+        captured: list[Captured] = []
+        with undisturbed(self._run.model), torch.no_grad(), _hooks(self._modules) as seen:
+            for task in self._tasks:
+                self._run.tasks.loss(self._run.model, task)
+                captured.append({name: self._pooled(seen[name]) for name in self._modules if name in seen})
+                seen.clear()
+        return captured
+
+    def _pooled(self, output: torch.Tensor) -> torch.Tensor:
+        values = output[0] if output.ndim > 1 and len(output) == 1 else output
+        return values.reshape(-1, values.shape[-1]).mean(0) if self._pool == "mean" else values
+
+    def _row(self, captured: list[Captured]) -> npt.NDArray[np.floating]:
+        row = np.empty(self._rows.row_shape, self._rows.dtype)
+        for part, outputs in zip(row, captured, strict=True):
+            copy_into(part, list(outputs.values()), [field.size for field in self._rows.fields])
+        return row
+
+    def _check_shapes(self, captured: list[Captured]) -> None:
+        silent = [name for name in self._modules if name not in captured[0]]
+        if silent:
+            raise ConfigurationError(
+                f"activations: {', '.join(silent[:3])} gave no tensor when the probes ran; leave it out"
+            )
+        for name, first in captured[0].items():
+            shapes = {tuple(outputs[name].shape) for outputs in captured}
+            if len(shapes) > 1:
+                raise ConfigurationError(
+                    f"activations: {name} gives different shapes for different probes, {sorted(shapes)} "
+                    f"(first {tuple(first.shape)}); set pool: mean, or choose probes of one length"
+                )
+
+
+@contextlib.contextmanager
+def _hooks(modules: dict[str, torch.nn.Module]) -> Iterator[Captured]:
+    """Copy the outputs of modules while the context lasts; hooks are gone after it, whatever happened."""
+    seen: Captured = {}
+    handles = [module.register_forward_hook(_keeper(seen, name)) for name, module in modules.items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _keeper(seen: Captured, name: str) -> Any:
+    def keep(module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        if name in seen:
+            raise ConfigurationError(
+                f"activations: {name} is called several times in one pass; choose a module around it"
+            )
+        tensor = output[0] if isinstance(output, tuple | list) else output
+        if isinstance(tensor, torch.Tensor):
+            # a later in-place operation would change what the hook saw
+            seen[name] = tensor.detach().clone()
+
+    return keep

@@ -1,0 +1,60 @@
+"""The one door from torch to numpy: tensors are copied into a flat row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracekit.schema import Field
+
+
+def fields_of(tensors: Mapping[str, torch.Tensor]) -> tuple[Field, ...]:
+    """Describe tensors as the fields of a row, in their order."""
+    return tuple(
+        Field(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in tensors.items()
+    )
+
+
+def row_dtype(tensors: Iterable[torch.Tensor]) -> str:
+    """Give the type of a row that holds them all without loss: float32, or float64 if one is.
+
+    Raises
+    ------
+    TypeError
+        If one does not hold floating point numbers.
+    """
+    types = [tensor.dtype for tensor in tensors]
+    for dtype in types:
+        if not dtype.is_floating_point:
+            raise TypeError(f"tensors of floating point numbers are recorded, found {dtype}")
+    widest = reduce(torch.promote_types, types, torch.float32)
+    return str(widest).removeprefix("torch.")
+
+
+def copy_into(
+    row: npt.NDArray[np.floating], tensors: Sequence[torch.Tensor | None], sizes: Sequence[int]
+) -> None:
+    """Copy tensors one after another into a row, from any device; None leaves zeros."""
+    target = torch.from_numpy(row)
+    offset = 0
+    for tensor, size in zip(tensors, sizes, strict=True):
+        part = target[offset : offset + size]
+        if tensor is None:
+            part.zero_()
+        else:
+            part.copy_(tensor.detach().reshape(-1))
+        offset += size
+
+
+def flat_copy(
+    tensors: Sequence[torch.Tensor | None], sizes: Sequence[int], dtype: str
+) -> npt.NDArray[np.floating]:
+    """Give a fresh row with copies of the tensors in it."""
+    row = np.empty(sum(sizes), dtype)
+    copy_into(row, tensors, sizes)
+    return row

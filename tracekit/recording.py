@@ -1,0 +1,96 @@
+"""Drive recorders through a run, and commit each visit when all of them have seen it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tracekit.codecs import CodecName
+from tracekit.protocols import Evaluation, Recorder, Run
+from tracekit.schedule import Update, Visit
+from tracekit.store import Durability
+from tracekit.writer import Status, TraceWriter
+
+
+class Recording:
+    """Record a run into a new trace: an observer for the trainer.
+
+    Parameters
+    ----------
+    path : str or path
+        Where the trace will lie.
+    recorders : sequence of Recorder
+        What is recorded.
+    overwrite : bool
+        Replace a trace that is there.
+    codec, durability
+        See `TraceWriter.create`.
+
+    Raises
+    ------
+    TraceExistsError
+        From `start`, if there is something at the path already.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        recorders: Sequence[Recorder],
+        *,
+        overwrite: bool = False,
+        codec: CodecName = "lz4",
+        durability: Durability = "fsync",
+    ) -> None:
+        self.path = path
+        self._recorders = tuple(recorders)
+        self._settings: dict[str, Any] = {"overwrite": overwrite, "codec": codec, "durability": durability}
+        self._trace: TraceWriter | None = None
+
+    def start(self, run: Run) -> None:
+        """Make the trace, and let every recorder declare what it will write."""
+        self._trace = TraceWriter.create(self.path, run.plan, attributes=describe(run), **self._settings)
+        for recorder in self._recorders:
+            recorder.start(run, self._trace)
+
+    def before_update(self, update: Update) -> None:
+        """Pass it on."""
+        for recorder in self._recorders:
+            recorder.before_update(update)
+
+    def after_update(self, update: Update, train_loss: float) -> None:
+        """Pass it on."""
+        for recorder in self._recorders:
+            recorder.after_update(update, train_loss)
+
+    def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
+        """Pass it on, then commit the visit."""
+        for recorder in self._recorders:
+            recorder.after_visit(visit, evaluation)
+        if self._trace is not None:
+            self._trace.commit(visit)
+
+    def finish(self, error: BaseException | None) -> None:
+        """Remove all hooks and close the trace, which keeps every committed visit."""
+        with contextlib.ExitStack() as cleanup:
+            if self._trace is not None:
+                cleanup.callback(self._trace.close, _status(error))
+            for recorder in self._recorders:
+                cleanup.callback(recorder.stop)
+
+
+def describe(run: Run) -> Mapping[str, Any]:
+    """Give the facts about a run that a later reader needs, as JSON has them."""
+    training = run.configuration.get("training", {})
+    return {
+        "configuration": dict(run.configuration),
+        "order": training.get("order", "unknown"),
+        "task_fingerprints": dict(run.tasks.fingerprints),
+    }
+
+
+def _status(error: BaseException | None) -> Status:
+    if error is None:
+        return "complete"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
