@@ -1,0 +1,1 @@
+"""The command line: one file per command, each found through the entry-point group `tracekit.commands`."""

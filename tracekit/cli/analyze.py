@@ -1,0 +1,148 @@
+"""`tracekit analyze`: numbers from traces."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+
+import click
+
+from tracekit import plugins
+from tracekit.errors import AnalysisError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from tracekit.protocols import Analysis, Report
+
+
+class Analyses(click.Group):
+    """One command per analysis, with the analysis' own options; loaded when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names; nothing is loaded."""
+        return list(plugins.names("tracekit.analyses"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Make the command of one analysis."""
+        return _command(plugins.load("tracekit.analyses", cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the names alone: one-line summaries would cost the import of every analysis."""
+        with formatter.section("Analyses"):
+            formatter.write_text(", ".join(self.list_commands(ctx)))
+            formatter.write_text(
+                "`tracekit list` says what each tells, `tracekit analyze NAME --help` its options."
+            )
+
+
+@click.command(cls=Analyses, short_help="Compute numbers from traces.", subcommand_metavar="NAME RUN...")
+def analyze() -> None:
+    r"""Compute the analysis NAME from one or several traces, and print its numbers.
+
+    \b
+    Examples:
+      tracekit analyze recovery demo/cyclic.zarr
+      tracekit analyze order-test demo/cyclic.zarr demo/shuffled.zarr --json
+      tracekit analyze similarity demo/cyclic.zarr --kind gradients --out similarity.csv
+    """
+
+
+def _command(analysis: Analysis) -> click.Command:
+    def run(runs: tuple[Path, ...], as_document: bool, out: Path | None, **options: Any) -> None:
+        result = _computed(analysis, runs, options)
+        report = analysis.report(result)
+        if out is not None:
+            _write(out, result, report)
+        _print(report, as_document)
+
+    fewest, most = analysis.n_traces
+    count = (
+        "one trace" if most == 1 else f"{fewest} traces" if fewest == most else f"{fewest} to {most} traces"
+    )
+    return click.Command(
+        analysis.name,
+        callback=run,
+        help=f"{analysis.summary}\n\nTakes {count}.",
+        params=[
+            click.Argument(
+                ["runs"], nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN..."
+            ),
+            click.Option(["--json", "as_document"], is_flag=True, help="Print one JSON object."),
+            click.Option(
+                ["--out"],
+                type=click.Path(path_type=Path),
+                help="Also write to a file: numbers as .json, the table as .csv, or everything as .zarr.",
+            ),
+            *_options(analysis),
+        ],
+    )
+
+
+def _options(analysis: Analysis) -> list[click.Parameter]:
+    """Make a command-line option of every keyword-only parameter of the analysis."""
+    hints = get_type_hints(analysis.build)
+    parameters = inspect.signature(analysis.build).parameters.values()
+    return [
+        click.Option(
+            [f"--{parameter.name.replace('_', '-')}", parameter.name],
+            type=_click_type(hints[parameter.name]),
+            default=parameter.default,
+            show_default=parameter.default is not None,
+            help=analysis.options.get(parameter.name),
+        )
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+
+
+def _click_type(hint: Any) -> Any:
+    """Give click's type for an annotation: choices of a Literal, or the first member of a union."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return _click_type(next(member for member in get_args(hint) if member is not type(None)))
+    if hint in (int, float, bool):
+        return hint
+    choices = get_args(hint)
+    return click.Choice(choices) if choices and all(isinstance(choice, str) for choice in choices) else str
+
+
+def _computed(analysis: Analysis, runs: tuple[Path, ...], options: dict[str, Any]) -> xr.Dataset:
+    from tracekit.cli.progress import computing
+    from tracekit.reading import open_trace
+
+    fewest, most = analysis.n_traces
+    if not fewest <= len(runs) <= most:
+        raise click.UsageError(f"{analysis.name} takes {fewest} to {most} traces, found {len(runs)}")
+    traces = [open_trace(run) for run in runs]
+    for trace in traces:
+        if trace.attrs["snapshots_committed"] == 0:
+            raise AnalysisError(f"{trace.attrs['path']}: the trace is empty, no visit has been committed yet")
+    with computing():
+        return analysis.build(*traces, **options).compute()
+
+
+def _print(report: Report, as_document: bool) -> None:
+    from tracekit.cli.output import as_json, print_report
+
+    if as_document:
+        click.echo(as_json(report.numbers))
+    else:
+        print_report(report)
+
+
+def _write(path: Path, result: xr.Dataset, report: Report) -> None:
+    """Write the result in the format that the file's name asks for."""
+    from tracekit.cli.output import as_json
+
+    if path.suffix == ".json":
+        path.write_text(as_json(report.numbers) + "\n")
+    elif path.suffix == ".csv":
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([report.columns, *report.rows])
+    elif path.suffix == ".zarr":
+        result.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+    else:
+        raise click.UsageError(f"{path}: the name must end in .json, .csv or .zarr")

@@ -1,0 +1,81 @@
+"""`tracekit figures`: pictures from traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tracekit import plugins
+from tracekit.errors import AnalysisError, TraceError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FORMATS = ("png", "pdf", "svg")
+
+
+@click.command(short_help="Draw figures from traces.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the figures.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Draw this figure only; may be given several times."
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    default=("png", "pdf"),
+    show_default=True,
+)
+def figures(runs: tuple[Path, ...], out: Path, only: tuple[str, ...], formats: tuple[str, ...]) -> None:
+    r"""Draw the figures that the traces RUN allow; runs are drawn side by side.
+
+    \b
+    Examples:
+      tracekit figures demo/cyclic.zarr demo/shuffled.zarr --out figures
+      tracekit figures run.zarr --out figures --only recovery --format svg
+    """
+    from tracekit.reading import open_trace
+
+    draw_all(labelled([open_trace(run) for run in runs]), out, names=only, formats=formats)
+
+
+def labelled(traces: Sequence[xr.DataTree]) -> dict[str, xr.DataTree]:
+    """Name traces by their order if that tells them apart, else by their file, else by number."""
+    orders = [str(trace.attrs.get("order")) for trace in traces]
+    stems = [Path(trace.attrs["path"]).stem for trace in traces]
+    numbers = [f"{stem} ({place})" for place, stem in enumerate(stems, 1)]
+    labels = next((names for names in (orders, stems) if len(set(names)) == len(names)), numbers)
+    return dict(zip(labels, traces, strict=True))
+
+
+def draw_all(
+    traces: Mapping[str, xr.DataTree],
+    out: Path,
+    *,
+    names: Sequence[str] = (),
+    formats: Sequence[str] = FORMATS,
+) -> None:
+    """Draw figures into a folder, and say of each where it is or why it cannot be drawn."""
+    from tracekit.cli.progress import bar
+
+    chosen = names or plugins.names("tracekit.figures")
+    kinds = [plugins.load("tracekit.figures", name) for name in chosen]
+    lines: list[str] = []
+    with bar() as progress:
+        task = progress.add_task("drawing figures", total=len(kinds), note="")
+        for kind in kinds:
+            progress.update(task, note=kind.name)
+            try:
+                figure = kind.draw(kind.build(traces).compute())
+            except (AnalysisError, TraceError) as error:
+                lines.append(f"  {kind.name}: not drawn: {error}")
+            else:
+                files = kind.save(figure, out, kind.name, formats)
+                lines.append("  " + ", ".join(str(file) for file in files))
+            progress.advance(task)
+    click.echo("\n".join(lines))

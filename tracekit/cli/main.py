@@ -1,0 +1,66 @@
+"""The command `tracekit`: a group whose commands are plug-ins."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tracekit import plugins
+from tracekit.errors import PluginError, TracekitError
+
+
+class Plugins(click.Group):
+    """Commands found through entry points; one that is broken says so, and does not hide the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names; nothing is loaded."""
+        return list(plugins.names("tracekit.commands"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command, or None where there is none of that name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        try:
+            command: click.Command = plugins.load("tracekit.commands", cmd_name)
+        except PluginError as error:
+            click.echo(f"Warning: {error}", err=True)
+            return None
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name, or say what was perhaps meant."""
+        if args[0] not in self.list_commands(ctx):
+            known = dict.fromkeys(self.list_commands(ctx))
+            raise click.UsageError(f"no command {args[0]!r}{plugins.suggestion(args[0], known)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=Plugins, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tracekit-ml", prog_name="tracekit")
+def cli() -> None:
+    r"""Record training runs into traces, and analyse them.
+
+    \b
+    A first look:
+      tracekit demo                          train two small models, analyse, draw
+      tracekit show demo/cyclic.zarr         what is in a trace
+      tracekit analyze recovery demo/cyclic.zarr
+      tracekit figures demo/*.zarr --out figures
+
+    \b
+    Your own run:
+      tracekit train examples/cyclic_gpt_neox.yaml --out run.zarr
+      tracekit train examples/cyclic_gpt_neox.yaml training.order=shuffled --out shuffled.zarr
+    """
+
+
+def main() -> None:
+    """Run the command line; errors that we raise on purpose end in a message, not in a traceback."""
+    try:
+        cli()
+    except TracekitError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,75 @@
+"""Progress bars."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from tracekit.protocols import Evaluation, Run
+from tracekit.schedule import Update, Visit
+
+
+class RunProgress:
+    """An observer that shows how far a run is."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._bar = bar()
+
+    def start(self, run: Run) -> None:
+        """Show an empty bar."""
+        self._bar.start()
+        self._n_visits = run.plan.n_visits
+        self._task = self._bar.add_task(f"training {self._label}", total=self._n_visits + 1, note="")
+
+    def before_update(self, update: Update) -> None:
+        """Show nothing."""
+
+    def after_update(self, update: Update, train_loss: float) -> None:
+        """Show nothing: a visit is the step that can be seen."""
+
+    def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
+        """Advance by one snapshot."""
+        note = f"mean loss {evaluation.eval_loss.mean():.3f}"
+        self._bar.update(self._task, advance=1, note=note)
+
+    def finish(self, error: BaseException | None) -> None:
+        """Leave the bar as it is."""
+        self._bar.stop()
+
+
+def bar() -> Progress:
+    """Give a progress bar on the error stream, which leaves the output to the numbers."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@contextlib.contextmanager
+def computing() -> Iterator[None]:
+    """Show a bar for whatever dask computes meanwhile, once it has taken a second."""
+    from dask.diagnostics.progress import ProgressBar
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    with ProgressBar(minimum=1.0, out=click.get_text_stream("stderr")):
+        yield

@@ -1,0 +1,42 @@
+"""Train and record a run, for the commands that do it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tracekit import plugins
+from tracekit.errors import PluginError
+
+if TYPE_CHECKING:
+    from tracekit.training import Configuration
+
+NEEDS_TRAIN = "training needs torch and transformers: install the `train` extra of tracekit-ml"
+
+
+def read_configuration(path: Path, overrides: tuple[str, ...]) -> Configuration:
+    """Read a configuration file; training packages are imported only now."""
+    try:
+        from tracekit.training import load_configuration
+    except ImportError as error:
+        raise PluginError(f"{NEEDS_TRAIN} ({error})") from error
+    return load_configuration(path, overrides)
+
+
+def record_run(configuration: Configuration, path: Path, *, label: str, overwrite: bool = False) -> None:
+    """Train as configured, and record into a new trace."""
+    from tracekit.cli.progress import RunProgress
+    from tracekit.recording import Recording
+    from tracekit.training import prepare, train
+
+    recorders = [
+        plugins.make("tracekit.recorders", item.kind, item.options) for item in configuration.recorders
+    ]
+    recording = Recording(path, recorders, overwrite=overwrite)
+    try:
+        train(prepare(configuration), [recording, RunProgress(label)])
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. {path} keeps every visit that was completed.", err=True)
+        raise click.Abort from None

@@ -1,0 +1,65 @@
+"""`tracekit show`: what a trace holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(short_help="Show what a trace holds.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
+@click.option("--configuration", is_flag=True, help="Print the configuration too.")
+def show(run: Path, as_document: bool, configuration: bool) -> None:
+    r"""Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
+
+    \b
+    Examples:
+      tracekit show demo/cyclic.zarr
+      tracekit show demo/cyclic.zarr --json
+    """
+    describe(run, as_document=as_document, configuration=configuration)
+
+
+def describe(run: Path, *, as_document: bool = False, configuration: bool = False) -> None:
+    """Print what a trace holds."""
+    from tracekit.cli.output import as_json, print_table, text
+    from tracekit.reading import open_trace
+
+    trace = open_trace(run)
+    facts, kinds = dict(trace.attrs), _kinds(trace)
+    if as_document:
+        click.echo(as_json({**facts, "kinds": kinds}))
+        return
+    settings = facts.pop("configuration", {})
+    facts.pop("task_fingerprints", None)
+    facts["software"] = ", ".join(f"{name} {version}" for name, version in facts["software"].items())
+    print_table(("fact", "value"), [(str(name).replace("_", " "), text(facts[name])) for name in facts])
+    print_table(
+        ("kind", "variables", "dims", "values", "in memory"), [tuple(kind.values()) for kind in kinds]
+    )
+    if configuration:
+        import yaml
+
+        click.echo(yaml.safe_dump(settings, sort_keys=False))
+
+
+def _kinds(trace: Any) -> list[dict[str, Any]]:
+    """Give a row per kind: how many variables, over how many visits and elements."""
+    from tracekit.cli.output import size
+
+    rows = []
+    for name, node in trace.children.items():
+        dataset = node["flat"].to_dataset() if "flat" in node.children else node.to_dataset()
+        rows.append(
+            {
+                "kind": name,
+                "variables": len(node.data_vars),
+                "dims": ", ".join(f"{dim} {n}" for dim, n in dataset.sizes.items()),
+                "values": sum(variable.size for variable in dataset.data_vars.values()),
+                "in_memory": size(sum(variable.nbytes for variable in dataset.data_vars.values())),
+            }
+        )
+    return rows
