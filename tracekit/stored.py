@@ -64,7 +64,7 @@ class StoredRows:
         rows = np.atleast_1d(np.arange(self.n_rows)[parts[0]])
         middle = [span(part, size) for part, size in zip(parts[1:n_lead], self.shape[1:n_lead], strict=True)]
         columns, tail = self._columns(parts[n_lead:])
-        values = self._read(rows, (*middle, columns)).reshape(-1, *map(len, middle), *tail)
+        values = self._read(rows, (*middle, columns)).reshape(len(rows), *map(len, middle), *tail)
         first = 0 if isinstance(parts[0], (int, np.integer)) else slice(None)
         inner = [within(part, part_span) for part, part_span in zip(parts[1:n_lead], middle, strict=True)]
         if self.tail:

@@ -1,0 +1,93 @@
+"""Objects are replaced whole, or not at all."""
+
+import os
+import pickle
+import threading
+
+import pytest
+
+from tracekit.errors import TraceError
+from tracekit.store import LocalStore, open_store
+
+
+def test_objects_come_back(tmp_path):
+    store = LocalStore(tmp_path / "s")
+    assert not store.exists()
+    store.put("a/b", b"0123456789")
+
+    assert store.exists()
+    assert store.get("a/b") == b"0123456789"
+    assert store.get_range("a/b", 2, 3) == b"234"
+    assert store.get_range("a/b", -3, 3) == b"789"
+    assert store.get_range("a/b", -30, 30) == b"0123456789"
+    assert store.get("a/c") is store.get_range("a/c", 0, 1) is store.get("a/b/c") is None
+    assert list(store.children()) == ["a"]
+    assert list(store.children("nowhere")) == []
+    store.sync()
+    store.delete()
+    assert not (tmp_path / "s").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_write_leaves_the_old_object(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path)
+    store.put("a", b"old")
+
+    def refuse(descriptor):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        store.put("a", b"new")
+
+    assert store.get("a") == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_readers_never_see_a_part(tmp_path):
+    store = LocalStore(tmp_path, "rename")
+    contents = [bytes([n]) * 100_000 for n in range(2)]
+    store.put("a", contents[0])
+    stop = threading.Event()
+
+    def write():
+        for n in range(300):
+            store.put("a", contents[n % 2])
+        stop.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reads = 0
+    while not stop.is_set():
+        assert store.get("a") in contents
+        reads += 1
+    writer.join()
+    assert reads > 10
+
+
+@pytest.mark.parametrize("durability", ["fsync", "rename"])
+def test_files_and_folders_are_flushed_if_asked(tmp_path, monkeypatch, durability):
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    )
+    store = LocalStore(tmp_path, durability)
+    store.put("group/a", b"1")
+    store.sync()
+
+    folders = {path for path in flushed if not path.endswith(".partial")}
+    assert bool(flushed) == (durability == "fsync")
+    assert folders >= ({str(tmp_path), str(tmp_path / "group")} if durability == "fsync" else set())
+
+
+def test_stores_travel_between_processes(tmp_path):
+    store = pickle.loads(pickle.dumps(LocalStore(tmp_path, "rename")))
+    store.put("a", b"1")
+    assert LocalStore(tmp_path).get("a") == b"1"
+
+
+def test_urls(tmp_path):
+    assert open_store(f"file://{tmp_path}/run.zarr").url == f"{tmp_path}/run.zarr"
+    assert open_store(tmp_path / "run.zarr").url == f"{tmp_path}/run.zarr"
+    with pytest.raises(TraceError, match="gopher:// is not known"):
+        open_store("gopher://run")

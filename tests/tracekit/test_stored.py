@@ -1,0 +1,92 @@
+"""Lazy arrays answer any numpy index with what numpy would, and read no more than they must."""
+
+import dask
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import basic_indices
+
+from tracekit import Field, Plan, Rows, TraceWriter, layout, open_trace
+from tracekit.store import LocalStore
+
+SHAPE = (5, 2, 6, 7)
+VALUES = np.arange(np.prod(SHAPE), dtype="f4").reshape(SHAPE)
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory):
+    """A trace of five visits whose rows lie in many small chunks."""
+    path = tmp_path_factory.mktemp("stored") / "run.zarr"
+    plan = Plan(np.zeros((1, 4), np.int64), n_tasks=1, updates_per_visit=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "CHUNK_BYTES", 40)
+        patch.setattr(layout, "SHARD_BYTES", 160)
+        with TraceWriter.create(path, plan) as writer:
+            fields = (Field("other", (3,)), Field("w", SHAPE[2:]))
+            writer.declare_rows(Rows("g", fields, tuple(range(5)), ("task", ("a", "b"))))
+            for visit in range(5):
+                row = np.concatenate([np.zeros((2, 3), "f4"), VALUES[visit].reshape(2, -1)], axis=1)
+                writer.put_row("g", visit, row)
+                writer.commit(plan.visit(visit))
+    return open_trace(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(basic_indices(SHAPE, allow_newaxis=False))
+def test_any_basic_index(trace, index):
+    np.testing.assert_array_equal(trace["g"]["w"].data[index].compute(), VALUES[index])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 3), st.lists(st.integers(0, 4), min_size=1, max_size=6))
+def test_any_list(trace, axis, chosen):
+    chosen = [min(place, SHAPE[axis] - 1) for place in chosen]
+    found = trace["g"]["w"].isel({trace["g"]["w"].dims[axis]: chosen})
+    np.testing.assert_array_equal(found.values, np.take(VALUES, chosen, axis))
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_every_scheduler(trace, scheduler):
+    with dask.config.set(scheduler=scheduler):
+        np.testing.assert_array_equal(trace["g"]["w"].mean("visit").values, VALUES.mean(0))
+
+
+def test_opening_and_slicing_read_no_values(trace, monkeypatch):
+    keys = []
+    get, get_range = LocalStore.get, LocalStore.get_range
+    monkeypatch.setattr(LocalStore, "get", lambda self, key: keys.append(key) or get(self, key))
+    monkeypatch.setattr(
+        LocalStore, "get_range", lambda self, key, *a: keys.append(key) or get_range(self, key, *a)
+    )
+
+    lazy = open_trace(trace.attrs["path"])["g"]["w"].isel(visit=2).sum()
+
+    assert keys
+    assert not [key for key in keys if "/values/c/" in key]
+    keys.clear()
+    assert lazy.values == VALUES[2].sum()
+    assert {key.split("/")[3] for key in keys} == {"2"}, "one visit was asked for, others were read"
+
+
+def test_blocks_hold_many_visits_each():
+    """A task per visit, or per stored chunk, costs more than the reading itself."""
+    from tracekit.codecs import Codec
+    from tracekit.layout import ArrayLayout
+    from tracekit.stored import StoredRows
+
+    columns = 1 << 18
+    big = ArrayLayout(
+        "w/values",
+        (1000, 40 * columns),
+        np.dtype("<f4"),
+        ("visit", "element"),
+        (1, columns),
+        None,
+        Codec("lz4", 4),
+    )
+    lazy = StoredRows(LocalStore("nowhere"), big, 1000, 0, (40 * columns,)).lazy("name")
+
+    assert lazy.chunks[0][0] == 128
+    assert lazy.npartitions == 8 * 40
+    assert lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 128 << 20
