@@ -1,0 +1,23 @@
+"""The numbers of tracekit: lazy measures of training traces, and how sure they are."""
+
+from analyses.inference import order_test, recovery_interval
+from analyses.recovery import online_loss, recovery, shift_averaged_loss
+from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
+from analyses.trajectories import displacement, pca, step_length, turning_angle
+
+__all__ = [
+    "cosine",
+    "cyclicity",
+    "displacement",
+    "distance",
+    "gram",
+    "online_loss",
+    "order_test",
+    "pca",
+    "recovery",
+    "recovery_interval",
+    "residual_cosine",
+    "shift_averaged_loss",
+    "step_length",
+    "turning_angle",
+]

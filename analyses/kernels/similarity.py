@@ -1,0 +1,149 @@
+"""Gram matrices, and the similarities and distances that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyses.kernels.recovery import Booleans, Floats, Integers
+
+WORK_BYTES = 4 * 2**20
+"""Size of the pieces that a Gram matrix is made of: its temporaries stay near this size."""
+
+
+def gram(values: npt.NDArray[Any], *, center: bool = True) -> Floats:
+    """Give the inner products between rows, (visit, element) -> (visit, visit_other).
+
+    A reference row, near to all others, is taken off every piece of columns before its product. So the digits
+    in which rows differ are kept, although rows differ little. With `center` the products are those around
+    the reference, which `double_center` turns into those around the mean; without, the reference is put
+    back in float64.
+    """
+    total = np.zeros((values.shape[0], values.shape[0]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for piece in _pieces(values):
+            reference = _reference(piece)
+            moved = (piece - reference).astype(np.float64)
+            total += moved @ moved.T
+            if not center:
+                total += _reference_products(moved, reference.astype(np.float64))
+    return total
+
+
+def _pieces(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    dtype = np.result_type(values.dtype, np.float32)
+    width = max(1, WORK_BYTES // (max(1, values.shape[0]) * dtype.itemsize))
+    for start in range(0, values.shape[1], width):
+        yield np.asarray(values[:, start : start + width], dtype=dtype)
+
+
+def _reference(piece: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give the mean of the rows without NaN; its own rounding does not matter, only that it is near."""
+    reference = np.asarray(piece.mean(axis=0))
+    if np.isfinite(reference).all():
+        return reference
+    finite = np.isfinite(piece)
+    n_finite = np.maximum(finite.sum(axis=0), 1, dtype=piece.dtype)
+    return np.asarray(np.where(finite, piece, 0).sum(axis=0) / n_finite)
+
+
+def _reference_products(moved: Floats, reference: Floats) -> Floats:
+    along = moved @ reference
+    return along[:, np.newaxis] + along + reference @ reference
+
+
+def double_center(gram: Floats) -> Floats:
+    """Give inner products around the mean row, (visit, visit_other) -> same; NaN rows are left out."""
+    missing = missing_rows(gram)
+    with np.errstate(invalid="ignore"):
+        known = np.where(missing[:, np.newaxis] | missing, 0.0, gram)
+        weights = np.where(missing, 0.0, 1.0) / max(1, np.count_nonzero(~missing))
+        rows = known @ weights
+        centered = known - rows[:, np.newaxis] - rows + weights @ rows
+    return without_rows(centered, missing)
+
+
+def missing_rows(gram: Floats) -> Booleans:
+    """Say which visits hold a NaN or an infinity, (visit, visit_other) -> (visit,)."""
+    return ~np.isfinite(np.diagonal(gram))
+
+
+def without_rows(matrix: Floats, missing: Booleans) -> Floats:
+    """Put NaN in the rows and columns of the missing visits."""
+    return np.where(missing[:, np.newaxis] | missing, np.nan, matrix)
+
+
+def cosine(gram: Floats) -> Floats:
+    """Give the cosine between rows, (visit, visit_other) -> same; NaN for a row of length zero."""
+    squares = np.diagonal(gram)
+    length = np.sqrt(np.where(squares > 0, squares, np.nan))
+    return np.clip(gram / length[:, np.newaxis] / length, -1.0, 1.0)
+
+
+def distance(gram: Floats) -> Floats:
+    """Give the Euclidean distance between rows, (visit, visit_other) -> same."""
+    squares = np.diagonal(gram)
+    return np.sqrt(np.maximum(squares[:, np.newaxis] + squares - 2 * gram, 0.0))
+
+
+def window_average(visits: Integers, window: int, *, cut: bool = False) -> Floats:
+    """Give the matrix that averages rows over a window around each, (visit,) -> (visit, visit_other).
+
+    The window of visit t holds t − ⌊window/2⌋ … t − ⌊window/2⌋ + window − 1. Rows whose window reaches beyond
+    the first or last visit are NaN, or with `cut` average what is there.
+    """
+    first = visits - window // 2
+    inside = (visits >= first[:, np.newaxis]) & (visits < first[:, np.newaxis] + window)
+    n_inside = np.count_nonzero(inside, axis=1)
+    average = np.asarray(inside / n_inside[:, np.newaxis], dtype=np.float64)
+    if not cut:
+        step = int(visits[1] - visits[0]) if visits.size > 1 else 1
+        average[n_inside < window // step] = np.nan
+    return average
+
+
+def residual_gram(gram: Floats, average: Floats) -> Floats:
+    """Give inner products of rows less their window average: (I − A) G (I − A)ᵀ.
+
+    NaN for the visits whose window is incomplete or holds a missing visit.
+    """
+    missing = missing_rows(gram)
+    incomplete = np.asarray(np.isnan(average).any(axis=1))
+    residual = np.eye(len(gram)) - np.where(incomplete[:, np.newaxis], 0.0, average)
+    unknown = np.asarray(incomplete | ((residual != 0) & missing).any(axis=1))
+    known = np.where(missing[:, np.newaxis] | missing, 0.0, gram)
+    return without_rows(residual @ known @ residual.T, unknown)
+
+
+def lag_profile(similarity: Floats, visits: Integers, n_lags: int) -> tuple[Floats, Integers]:
+    """Give the mean similarity at lags 0 … n_lags − 1 and numbers of pairs, (visit, visit_other) -> (lag,).
+
+    Pairs with NaN are left out; a lag without pairs is NaN.
+    """
+    first, second = np.triu_indices(visits.size)
+    lag, value = visits[second] - visits[first], similarity[first, second]
+    known = ~np.isnan(value)
+    n_pairs = np.bincount(lag[known], minlength=n_lags)
+    total = np.bincount(lag[known], weights=value[known], minlength=n_lags)
+    return _quotient(total, n_pairs), n_pairs.astype(np.int64)
+
+
+def lag_contrast(profile: Floats, n_pairs: Integers, period: int) -> Floats:
+    """Give the mean over pairs at lags period, 2·period, … less that at other lags above 0, (lag,) -> ()."""
+    lag = np.arange(profile.size)
+    multiple = lag % period == 0
+    total = np.where(n_pairs > 0, profile, 0.0) * n_pairs
+    at_multiples, at_others = (
+        _quotient(total[chosen].sum(), n_pairs[chosen].sum()) for chosen in (multiple & (lag > 0), ~multiple)
+    )
+    return np.asarray(at_multiples - at_others)
+
+
+def _quotient(total: npt.ArrayLike, count: npt.ArrayLike) -> Floats:
+    count = np.asarray(count)
+    quotient = np.full(count.shape, np.nan)
+    np.divide(total, count, out=quotient, where=count > 0)
+    return quotient

@@ -1,0 +1,182 @@
+"""The one door to `xarray.apply_ufunc`, and the sum of a kernel over blocks of columns.
+
+Both leave dask arrays lazy and work on numpy arrays at once. Nothing but shapes and coordinates is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from analyses.threads import one_blas_thread
+from tracekit.errors import AnalysisError
+
+BLOCK_BYTES = 32 * 2**20
+"""Most memory that one block of columns, over all visits, takes."""
+
+SMALL = 8
+"""Chunks are joined to blocks of up to 1/8 of the most: it saves tasks, but copies what it joins."""
+
+Dims = tuple[str, ...]
+
+
+def apply(
+    kernel: Callable[..., Any],
+    *arrays: xr.DataArray,
+    core: Sequence[Dims],
+    outputs: Mapping[str, Dims],
+    sizes: Mapping[str, int] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Apply a kernel to the core dims of arrays, and give its outputs by name.
+
+    Parameters
+    ----------
+    kernel : callable
+        Takes one numpy array for each of `arrays`, core axes last, and gives one array, or a tuple of them.
+    arrays : DataArray
+        Inputs; core dims that are split into chunks are made whole.
+    core : sequence of tuple of str
+        Core dims of each input.
+    outputs : mapping
+        Core dims of each output, in the kernel's order. Every output is float64.
+    sizes : mapping, optional
+        Sizes of the output dims that no input has.
+    parameters : mapping, optional
+        Keyword arguments of the kernel.
+
+    Raises
+    ------
+    AnalysisError
+        If an array lacks one of its core dims.
+
+    Examples
+    --------
+    >>> rows = xr.DataArray([[3.0, 4.0], [6.0, 8.0]], dims=("visit", "element"))
+    >>> def norm(rows):
+    ...     return np.hypot(rows[..., 0], rows[..., 1])
+    >>> apply(norm, rows, core=[("element",)], outputs={"norm": ()})["norm"].values
+    array([ 5., 10.])
+    """
+    for array, dims in zip(arrays, core, strict=True):
+        require_dims(array, dims)
+    results = xr.apply_ufunc(
+        kernel,
+        *(whole(array, dims) for array, dims in zip(arrays, core, strict=True)),
+        input_core_dims=list(core),
+        output_core_dims=list(outputs.values()),
+        output_dtypes=[np.float64] * len(outputs),
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": dict(sizes or {})},
+        kwargs=dict(parameters or {}),
+    )
+    results = results if isinstance(results, tuple) else (results,)
+    return xr.Dataset(dict(zip(outputs, results, strict=True)))
+
+
+def require_dims(array: xr.DataArray, dims: Dims) -> None:
+    """Raise `AnalysisError` unless the array has all of the dims."""
+    missing = [dim for dim in dims if dim not in array.dims]
+    if missing:
+        raise AnalysisError(
+            f"{array.name or 'array'}: expected dim {missing[0]!r}, found dims {array.dims}; rename or add it"
+        )
+
+
+def whole(array: xr.DataArray, dims: Dims) -> xr.DataArray:
+    """Give the array with each of the dims in one chunk; numpy arrays are given back as they are.
+
+    An array without elements, of which dask divides by the size, becomes a numpy array.
+    """
+    if array.chunks is None:
+        return array
+    if array.size == 0:
+        return array.copy(data=np.empty(array.shape, dtype=array.dtype))
+    return array.chunk(dict.fromkeys(dims, -1))
+
+
+def sum_over_blocks(
+    kernel: Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]],
+    values: Any,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+) -> Any:
+    """Sum a kernel (row, element) -> (row, row) over blocks of columns, one dask task for each block.
+
+    All axes but the first count as columns. Blocks are unions or pieces of the chunks there are, all rows
+    each.
+    """
+    n_rows = values.shape[0]
+    if 0 in values.shape:
+        return np.zeros((n_rows, n_rows))
+    if not isinstance(values, da.Array):
+        return kernel(_as_rows(values))
+    blocks = values.rechunk(column_blocks(values.chunks, values.dtype.itemsize, block_bytes))
+    columns = tuple(range(1, values.ndim))
+    row, other = values.ndim, values.ndim + 1
+    parts = da.blockwise(
+        _on_block,
+        (*columns, row, other),
+        blocks,
+        (0, *columns),
+        kernel=kernel,
+        new_axes={row: n_rows, other: n_rows},
+        adjust_chunks=dict.fromkeys(columns, 1),
+        concatenate=True,
+        dtype=np.float64,
+        meta=np.empty((0,) * (len(columns) + 2)),
+    )
+    return parts.sum(axis=tuple(range(len(columns))))
+
+
+def _on_block(block: npt.NDArray[Any], *, kernel: Callable[..., Any]) -> npt.NDArray[np.float64]:
+    with one_blas_thread():
+        result = kernel(_as_rows(block))
+    return np.asarray(result).reshape((1,) * (block.ndim - 1) + result.shape)
+
+
+def _as_rows(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return block.reshape(block.shape[0], math.prod(block.shape[1:]))
+
+
+def column_blocks(
+    chunks: tuple[tuple[int, ...], ...], itemsize: int, block_bytes: int
+) -> tuple[tuple[int, ...], ...]:
+    """Give chunks with all rows whole and columns merged or split so that a block fits into `block_bytes`.
+
+    Examples
+    --------
+    >>> column_blocks(((2, 2), (3, 3, 3, 3)), itemsize=8, block_bytes=4 * 8 * 48)
+    ((4,), (6, 6))
+    >>> column_blocks(((4,), (10, 10)), itemsize=8, block_bytes=4 * 8 * 5)
+    ((4,), (5, 5, 5, 5))
+    """
+    n_rows = sum(chunks[0])
+    room = max(1, block_bytes // (max(1, n_rows) * itemsize))
+    blocks: list[tuple[int, ...]] = []
+    for axis in reversed(chunks[1:]):
+        blocks.append(_fitted(axis, room))
+        room = max(1, room // max(blocks[-1]))
+    return ((n_rows,), *reversed(blocks))
+
+
+def _fitted(sizes: tuple[int, ...], room: int) -> tuple[int, ...]:
+    fitted: list[int] = []
+    for size in sizes:
+        if fitted and fitted[-1] + size <= room // SMALL:
+            fitted[-1] += size
+        else:
+            fitted += _split(size, room)
+    return tuple(fitted)
+
+
+def _split(size: int, room: int) -> list[int]:
+    """Split into as few pieces as fit, of nearly equal size."""
+    n_pieces = max(1, -(-size // room))
+    return [size // n_pieces + (piece < size % n_pieces) for piece in range(n_pieces)]

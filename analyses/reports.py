@@ -1,0 +1,243 @@
+"""What computed analyses say in words and numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from tracekit.protocols import Report
+
+NO_INTERVALS = "No interval is complete: no task has been trained twice, so there is nothing to recover yet."
+
+
+def recovery(dataset: xr.Dataset) -> Report:
+    """Report recovery scores and their intervals."""
+    names = ("interval", "recovery_score", "interval_low", "interval_high", "n_tasks")
+    low, high = dataset["interval_low"], dataset["interval_high"]
+    numbers = {
+        "recovery_score": numbers_of(dataset["recovery_score"]),
+        "interval_low": numbers_of(low),
+        "interval_high": numbers_of(high),
+        "n_tasks": int(dataset.sizes["task"]),
+        "n_tasks_per_interval": numbers_of(dataset["n_tasks"]),
+        "interval": numbers_of(dataset["interval"]),
+        "forgetting": numbers_of(dataset["forgetting"].mean("task")),
+        **{
+            name: dataset.attrs[name]
+            for name in ("method", "confidence", "n_resamples", "seed", "order", "loss")
+        },
+    }
+    percent = f"{100 * dataset.attrs['confidence']:g} %"
+    return Report(
+        numbers=numbers,
+        columns=("interval", "recovery score", f"{percent} low", f"{percent} high", "tasks"),
+        rows=_rows(dataset[name] for name in names),
+        title=_title("Recovery score", dataset),
+        notes=(
+            f"{percent} intervals: {dataset.attrs['method']} bootstrap over tasks within this one run.",
+            "A score says little without its control: compare with a shuffled run (order-test).",
+            *_undefined_scores(dataset),
+        ),
+    )
+
+
+def _undefined_scores(dataset: xr.Dataset) -> list[str]:
+    if dataset.sizes["interval"] == 0:
+        return [NO_INTERVALS]
+    counted = dataset["start_visit"] >= 0
+    finite = xr.apply_ufunc(np.isfinite, dataset["after"] + dataset["peak"])
+    no_number = (~finite & counted).any("task")
+    undefined = dataset["recovery_score"].isnull()
+    return [
+        f"Interval {_joined(chosen)}: {reason}, so the recovery score is not defined."
+        for chosen, reason in (
+            (dataset["interval"][(undefined & no_number).values], "a loss is NaN or infinite"),
+            (dataset["interval"][(undefined & ~no_number).values], "nothing was forgotten"),
+        )
+        if chosen.size
+    ]
+
+
+SCORES = ("recovery_score", "recovery_score_other")
+TESTED = ("difference", "interval_low", "interval_high", "p_value", "n_tasks")
+
+
+def order_test(dataset: xr.Dataset) -> Report:
+    """Report the test of one order against another."""
+    pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks_other")]
+    named = ("interval", *SCORES, *TESTED, "n_tasks_other", *pooled)
+    settings = ("alternative", "n_resamples", "seed", "confidence", "paired", "order", "order_other", "loss")
+    percent = f"{100 * dataset.attrs['confidence']:g} %"
+    ends = (f"{percent} low", f"{percent} high")
+    return Report(
+        numbers={
+            **{name: numbers_of(dataset[name]) for name in named},
+            **{name: dataset.attrs[name] for name in settings},
+        },
+        columns=("interval", "first", "second", "difference", *ends, "p", "tasks"),
+        rows=_test_rows(dataset),
+        title="Recovery score, " + _first_less_second(dataset),
+        notes=_test_notes(dataset),
+    )
+
+
+def _test_rows(dataset: xr.Dataset) -> tuple[tuple[Any, ...], ...]:
+    """Give a row for each interval, and one for all of them."""
+    if dataset.sizes["interval"] == 0:
+        return ()
+    means = (dataset[name].mean("interval", skipna=False).item() for name in SCORES)
+    pooled = (dataset[f"pooled_{name}"].item() for name in TESTED)
+    return (*_rows(dataset[name] for name in ("interval", *SCORES, *TESTED)), ("all", *means, *pooled))
+
+
+def _first_less_second(dataset: xr.Dataset) -> str:
+    orders = (dataset.attrs["order"] or "first", dataset.attrs["order_other"] or "second")
+    return "{} less {}".format(*(f"{order} order" for order in orders))
+
+
+def _test_notes(dataset: xr.Dataset) -> tuple[str, ...]:
+    swap = "swapped between the runs" if dataset.attrs["paired"] else "dealt out to the runs anew"
+    notes = [
+        f"Permutation test, {dataset.attrs['alternative']}. "
+        "Null: a task's losses do not depend on the order. "
+        f'Unit: the task, its losses {swap}. Row "all": mean over intervals, one test.',
+        "p-values of single intervals are not corrected for their number. One run of each order: other seeds "
+        "are not spoken for.",
+    ]
+    if dataset.sizes["interval"] == 0:
+        notes.append(NO_INTERVALS)
+    elif bool(dataset["p_value"].isnull().any()):
+        notes.append(
+            "A dash: the score is not defined, for want of forgetting, of tasks, or of finite losses."
+        )
+    return tuple(notes)
+
+
+def shift_averaged_loss(dataset: xr.Dataset) -> Report:
+    """Report the mean loss around visits."""
+    mean = dataset["shift_averaged_loss"].transpose("offset", "occurrence")
+    occurrences = dataset["occurrence"].values.tolist()
+    return Report(
+        numbers={
+            "offset": numbers_of(dataset["offset"]),
+            "occurrence": occurrences,
+            "shift_averaged_loss": numbers_of(mean.transpose("occurrence", "offset")),
+            "n_tasks": numbers_of(dataset["n_tasks"]),
+            **_facts(dataset, mean, "order", "loss"),
+        },
+        columns=("offset", *(f"visit {occurrence}" for occurrence in occurrences)),
+        rows=_rows((dataset["offset"], *(mean.sel(occurrence=occurrence) for occurrence in occurrences))),
+        title=_title(f"Loss around the n-th visit of a task{_in_units(mean)}", dataset),
+        notes=("Mean over tasks; not defined where the offset lies beyond the run for any of them.",),
+    )
+
+
+def online_loss(dataset: xr.Dataset) -> Report:
+    """Report the loss on tasks just before training on them."""
+    mean = dataset["online_loss_per_epoch"]
+    return Report(
+        numbers={
+            "epoch": numbers_of(dataset["epoch"]),
+            "online_loss_per_epoch": numbers_of(mean),
+            "n_visits": numbers_of(dataset["n_visits"]),
+            "visit": numbers_of(dataset["visit"]),
+            "online_loss": numbers_of(dataset["online_loss"]),
+            "cumulative_online_loss": numbers_of(dataset["cumulative_online_loss"]),
+            **_facts(dataset, mean, "order", "loss"),
+        },
+        columns=("epoch", "online loss", "visits"),
+        rows=_rows(dataset[name] for name in ("epoch", "online_loss_per_epoch", "n_visits")),
+        title=_title(f"Online loss{_in_units(mean)}", dataset),
+        notes=("Loss on each task just before training on it, mean over the visits of an epoch so far.",),
+    )
+
+
+def similarity(dataset: xr.Dataset) -> Report:
+    """Report the similarity between visits by lag."""
+    period = dataset.attrs["n_tasks"]
+    shown = dataset.sel(lag=slice(0, 2 * period))
+    contrast = float(dataset["contrast"])
+    names = ("lag", "mean_similarity", "n_pairs")
+    return Report(
+        numbers={
+            **{name: numbers_of(dataset[name]) for name in names},
+            "contrast": contrast,
+            **{name: dataset.attrs[name] for name in ("kind", "select", "metric", "n_tasks", "order")},
+        },
+        columns=("lag", "mean " + dataset.attrs["metric"].replace("-", " "), "pairs"),
+        rows=_rows(shown[name] for name in names),
+        title=_title(f"{_subject(dataset)} by lag in visits", dataset),
+        notes=(
+            f"Contrast: {contrast:.4g}, the mean over pairs of visits a multiple of {period} apart "
+            f"less the mean over all other pairs. Lags above {2 * period} are left out of the table.",
+            *_undefined_similarity(dataset),
+        ),
+    )
+
+
+def _undefined_similarity(dataset: xr.Dataset) -> list[str]:
+    if not bool(np.isnan(np.diagonal(dataset["similarity"].values)).all()):
+        return []
+    return [
+        "Defined at no visit: too few are recorded for a window of one cycle, all are alike, or hold NaN."
+    ]
+
+
+def trajectory(dataset: xr.Dataset) -> Report:
+    """Report the path through space."""
+    length = float(dataset["step_length"].sum(min_count=1))
+    final = float(dataset["displacement"][-1]) if dataset.sizes["visit"] else np.nan
+    return Report(
+        numbers={
+            "explained_variance_ratio": numbers_of(dataset["explained_variance_ratio"]),
+            "participation_ratio": float(dataset["participation_ratio"]),
+            "path_length": length,
+            "final_displacement": final,
+            "visit": numbers_of(dataset["visit"]),
+            "scores": numbers_of(dataset["scores"].transpose("component", "visit")),
+            **{name: numbers_of(dataset[name]) for name in ("step_length", "displacement", "turning_angle")},
+            **{name: dataset.attrs[name] for name in ("kind", "select", "order")},
+        },
+        columns=("component", "share of variance"),
+        rows=_rows(dataset[name] for name in ("component", "explained_variance_ratio")),
+        title=_title(f"Path of {_subject(dataset).lower()}", dataset),
+        notes=(
+            f"Participation ratio {float(dataset['participation_ratio']):.3g}; path length "
+            f"{length:.4g}, of which {final:.4g} "
+            "lies between first and last visit.",
+        ),
+    )
+
+
+def numbers_of(array: xr.DataArray) -> Any:
+    """Give plain Python numbers, in lists nested by dim."""
+    return array.values.tolist()
+
+
+def _rows(columns: Any) -> tuple[tuple[Any, ...], ...]:
+    return tuple(zip(*(numbers_of(column) for column in columns), strict=True))
+
+
+def _joined(numbers: xr.DataArray) -> str:
+    return ", ".join(map(str, numbers.values.tolist()))
+
+
+def _facts(dataset: xr.Dataset, values: xr.DataArray, *names: str) -> dict[str, Any]:
+    return {"units": values.attrs.get("units", ""), **{name: dataset.attrs[name] for name in names}}
+
+
+def _in_units(values: xr.DataArray) -> str:
+    units = str(values.attrs.get("units", ""))
+    return f" ({units})" if units else ""
+
+
+def _subject(dataset: xr.Dataset) -> str:
+    chosen = f" matching {dataset.attrs['select']}" if dataset.attrs["select"] else ""
+    return str(dataset.attrs["kind"]).capitalize() + chosen
+
+
+def _title(heading: str, dataset: xr.Dataset) -> str:
+    order = str(dataset.attrs["order"])
+    return f"{heading}, {order} order" if order else heading

@@ -1,0 +1,289 @@
+"""Similarity of a run to itself over time: all of it from one visits × visits Gram matrix, lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, reduce
+from operator import add
+
+import numpy as np
+import xarray as xr
+
+from analyses.inputs import coordinate
+from analyses.kernels import similarity as kernels
+from analyses.kernels.recovery import Floats, Integers
+from analyses.lazy import BLOCK_BYTES, apply, require_dims, sum_over_blocks
+from tracekit.errors import AnalysisError
+
+OTHER = "_other"
+"""Ends the name of the second dim of a matrix between visits."""
+
+
+def gram(
+    values: xr.DataArray | xr.Dataset,
+    *,
+    dim: str = "visit",
+    center: bool = True,
+    block_bytes: int = BLOCK_BYTES,
+) -> xr.DataArray:
+    """Gram matrix between visits: G[s, t] = Σ_e (x[s, e] − m[e]) (x[t, e] − m[e]), m the mean over visits.
+
+    Each block of columns is moved close to zero before its product, and products are taken and added in
+    float64. So no digits are lost although rows differ little, and memory stays near `block_bytes` per
+    thread. Gram matrices of parts add up to the Gram matrix of the whole.
+
+    Parameters
+    ----------
+    values : DataArray or Dataset
+        Dims (`dim`, …); all dims but `dim` are flattened. A Dataset gives the sum over its variables.
+    dim : str
+        The dim between whose places products are taken.
+    center : bool
+        Take the mean over `dim` off every element first. Without, m = 0.
+    block_bytes : int
+        Most bytes of one block, which holds all visits of some columns.
+
+    Returns
+    -------
+    DataArray
+        Dims (`dim`, `dim`_other), float64, in squared units of the values; lazy if they are. A visit that
+        holds a NaN or an infinity has NaN in its row and column, and has no part in the mean.
+
+    Raises
+    ------
+    AnalysisError
+        If a variable lacks `dim`, or there are no variables.
+
+    Examples
+    --------
+    >>> values = xr.DataArray([[1.0, 1.0], [3.0, 1.0], [5.0, 1.0]], dims=("visit", "element"))
+    >>> gram(values).values
+    array([[ 4.,  0., -4.],
+           [ 0.,  0.,  0.],
+           [-4.,  0.,  4.]])
+    """
+    variables = _variables(values)
+    for variable in variables:
+        require_dims(variable, (dim,))
+    kernel = partial(kernels.gram, center=center)
+    total = reduce(add, (_block_sum(kernel, variable, dim, block_bytes) for variable in variables))
+    result = xr.DataArray(total, dims=(dim, dim + OTHER), coords=_coordinates(variables[0], dim), name="gram")
+    return _map(kernels.double_center, result, "gram") if center else result
+
+
+def _variables(values: xr.DataArray | xr.Dataset) -> list[xr.DataArray]:
+    variables = [values] if isinstance(values, xr.DataArray) else list(values.data_vars.values())
+    if not variables:
+        raise AnalysisError("expected at least one variable, found an empty Dataset; choose what to compare")
+    return variables
+
+
+def _block_sum(kernel: partial[Floats], values: xr.DataArray, dim: str, block_bytes: int) -> xr.Variable:
+    rows = values.variable.transpose(dim, ...)
+    return xr.Variable((dim, dim + OTHER), sum_over_blocks(kernel, rows.data, block_bytes=block_bytes))
+
+
+def _coordinates(values: xr.DataArray, dim: str) -> dict[str, xr.Variable]:
+    """Give the coordinates along `dim`, and its numbers once more for the second dim."""
+    coordinates = {str(name): each.variable for name, each in values.coords.items() if each.dims == (dim,)}
+    if dim in coordinates:
+        coordinates[dim + OTHER] = xr.Variable((dim + OTHER,), coordinates[dim].values)
+    return coordinates
+
+
+def cosine(gram: xr.DataArray) -> xr.DataArray:
+    """Cosine between visits: G[s, t] / √(G[s, s] G[t, t]).
+
+    Parameters
+    ----------
+    gram : DataArray, dims (visit, visit_other)
+        A Gram matrix: `gram(values)` gives the centered cosine, `gram(values, center=False)` the raw one.
+
+    Returns
+    -------
+    DataArray, dims (visit, visit_other)
+        From −1 to 1; NaN where a visit is NaN or has length zero.
+
+    Raises
+    ------
+    AnalysisError
+        If it is not a matrix between the places of one dim.
+
+    Examples
+    --------
+    >>> values = xr.DataArray([[1.0, 0.0], [1.0, 1.0]], dims=("visit", "element"))
+    >>> cosine(gram(values, center=False)).values.round(4)
+    array([[1.    , 0.7071],
+           [0.7071, 1.    ]])
+    """
+    return _map(kernels.cosine, gram, "cosine")
+
+
+def distance(gram: xr.DataArray) -> xr.DataArray:
+    """Euclidean distance between visits: √(G[s, s] + G[t, t] − 2 G[s, t]).
+
+    Parameters
+    ----------
+    gram : DataArray, dims (visit, visit_other)
+        A Gram matrix; a centered one keeps more digits, and gives the same.
+
+    Returns
+    -------
+    DataArray, dims (visit, visit_other)
+        In units of the values; NaN where a visit is NaN.
+
+    Raises
+    ------
+    AnalysisError
+        If it is not a matrix between the places of one dim.
+
+    Examples
+    --------
+    >>> values = xr.DataArray([[0.0, 0.0], [3.0, 4.0]], dims=("visit", "element"))
+    >>> distance(gram(values)).values
+    array([[0., 5.],
+           [5., 0.]])
+    """
+    return _map(kernels.distance, gram, "distance")
+
+
+def residual_cosine(
+    values: xr.DataArray | xr.Dataset, *, window: int, cut_windows: bool = False
+) -> xr.DataArray:
+    """Cosine between residuals w̃(t) = w(t) − mean of w over the window of `window` visits centered on t.
+
+    The window of visit t holds the visits t − ⌊window/2⌋ … t − ⌊window/2⌋ + window − 1: exactly `window`
+    of them, so that under a cyclic order of as many tasks every task counts once. For an even window one
+    visit more lies before t than after it. With A the matrix of window averages the residuals have Gram
+    matrix (I − A) G (I − A)ᵀ, so that nothing but the Gram matrix G is needed.
+
+    Parameters
+    ----------
+    values : DataArray or Dataset
+        Values with dims (visit, …), or their Gram matrix with dims (visit, visit_other).
+    window : int
+        Length of the window in visits; T, the number of tasks, in the source.
+    cut_windows : bool
+        Average what is there where a window reaches beyond the recorded visits, instead of giving NaN.
+
+    Returns
+    -------
+    DataArray, dims (visit, visit_other)
+        From −1 to 1. NaN for visits whose window is cut or holds a NaN visit, or whose residual is zero.
+
+    Raises
+    ------
+    AnalysisError
+        If `window` is below 1, or the recorded visits are not evenly spaced by a step that divides it.
+
+    References
+    ----------
+    .. [1] Yang, Jones, Mozer, Ren (2024), arXiv:2403.09613.
+
+    Examples
+    --------
+    >>> angle = 2 * np.pi * np.arange(9) / 3
+    >>> rows = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    >>> circle = xr.DataArray(rows, dims=("visit", "element"), coords={"visit": np.arange(9)})
+    >>> residual_cosine(circle, window=3).sel(visit=1, visit_other=[1, 2, 3, 4]).values.round(4)
+    array([ 1. , -0.5, -0.5,  1. ])
+    """
+    matrix = values if isinstance(values, xr.DataArray) and "visit" + OTHER in values.dims else gram(values)
+    visits = coordinate(matrix, "visit")
+    _require_window(visits, window)
+    average = kernels.window_average(visits, window, cut=cut_windows)
+    residual = _map(kernels.residual_gram, matrix, "residual_gram", average=average)
+    return _map(kernels.cosine, residual, "residual_cosine")
+
+
+def _require_window(visits: Integers, window: int) -> None:
+    if window < 1:
+        raise AnalysisError(f"window: expected 1 visit or more, found {window}; take the number of tasks")
+    steps = np.unique(np.diff(visits))
+    if steps.size > 1 or (steps.size == 1 and (steps[0] < 1 or window % steps[0])):
+        raise AnalysisError(
+            f"a window of {window} visits needs visits recorded at even steps that divide {window}, "
+            f"found steps of {', '.join(map(str, steps))}; record every visit, or choose another window"
+        )
+
+
+def cyclicity(similarity: xr.DataArray, *, period: int) -> xr.Dataset:
+    """Mean similarity by lag, and how much higher it is at lags that are multiples of the period.
+
+    Parameters
+    ----------
+    similarity : DataArray, dims (visit, visit_other)
+        A symmetric matrix between visits, such as a cosine. Pairs with NaN are left out.
+    period : int
+        Length of the cycle in visits: T, the number of tasks.
+
+    Returns
+    -------
+    Dataset
+        Lazy if `similarity` is.
+
+        - similarity(lag): mean over the pairs of visits `lag` apart; NaN where there are none.
+        - n_pairs(lag): number of those pairs.
+        - contrast(): mean over all pairs whose lag is period, 2·period, … less the mean over all pairs of any
+          other lag above 0. NaN where either has no pairs, so always for period 1.
+
+    Raises
+    ------
+    AnalysisError
+        If `period` is below 1, or `similarity` is not a matrix between visits.
+
+    Examples
+    --------
+    >>> similar = (np.arange(6) - np.arange(6)[:, None]) % 3 == 0
+    >>> matrix = xr.DataArray(similar * 1.0, dims=("visit", "visit_other"), coords={"visit": np.arange(6)})
+    >>> cyclicity(matrix, period=3)["contrast"].item()
+    1.0
+    """
+    if period < 1:
+        raise AnalysisError(f"period: expected 1 visit or more, found {period}; take the number of tasks")
+    visits = coordinate(similarity, "visit")
+    n_lags = int(visits[-1] - visits[0]) + 1 if visits.size else 0
+    profile = apply(
+        kernels.lag_profile,
+        similarity,
+        core=[("visit", "visit" + OTHER)],
+        outputs={"similarity": ("lag",), "n_pairs": ("lag",)},
+        sizes={"lag": n_lags},
+        parameters={"visits": visits, "n_lags": n_lags},
+    )
+    contrast = apply(
+        kernels.lag_contrast,
+        profile["similarity"],
+        profile["n_pairs"],
+        core=[("lag",), ("lag",)],
+        outputs={"contrast": ()},
+        parameters={"period": period},
+    )
+    profile = profile.assign(contrast=contrast["contrast"], n_pairs=profile["n_pairs"].astype(np.int64))
+    return profile.assign_coords(lag=("lag", np.arange(n_lags), {"units": "visits"}))
+
+
+def _map(
+    kernel: Callable[..., Floats], matrix: xr.DataArray, name: str, **parameters: Floats
+) -> xr.DataArray:
+    """Apply a kernel that turns one matrix between visits into another."""
+    dims = matrix_dims(matrix)
+    result = apply(kernel, matrix, core=[dims], outputs={name: dims}, parameters=parameters)[name]
+    return result.transpose(*matrix.dims)
+
+
+def matrix_dims(matrix: xr.DataArray) -> tuple[str, str]:
+    """Give the two dims of a matrix between the places of one dim, such as (visit, visit_other).
+
+    Raises
+    ------
+    AnalysisError
+        If there are no such dims.
+    """
+    for dim in map(str, matrix.dims):
+        if dim + OTHER in matrix.dims:
+            return dim, dim + OTHER
+    raise AnalysisError(
+        f"{matrix.name or 'array'}: expected dims such as (visit, visit_other), found {matrix.dims}; "
+        "give a Gram matrix, as in gram(values)"
+    )

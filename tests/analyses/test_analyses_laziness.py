@@ -1,0 +1,78 @@
+"""Building any analysis computes nothing, with several chunks along every dim, and memory gives the same."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import analyses
+from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
+from tracekit import flat
+from tracekit.testing import no_compute, synthetic_trace
+
+SHUFFLED = [[0, 1, 2, 3, 4], [3, 0, 2, 1, 4], [2, 4, 0, 3, 1], [0, 4, 1, 2, 3]]
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return synthetic_trace(n_tasks=5, n_epochs=4)
+
+
+def values(tree):
+    return flat(tree, "weights")
+
+
+def losses(tree):
+    return tree["losses"].to_dataset()
+
+
+def scores(tree):
+    return analyses.recovery(losses(tree))
+
+
+PUBLIC = {
+    "cosine": lambda tree: analyses.cosine(analyses.gram(values(tree))),
+    "cyclicity": lambda tree: analyses.cyclicity(analyses.gram(values(tree)), period=5),
+    "displacement": lambda tree: analyses.displacement(analyses.gram(values(tree))),
+    "distance": lambda tree: analyses.distance(analyses.gram(values(tree))),
+    "gram": lambda tree: analyses.gram(tree["activations"].to_dataset()),
+    "online_loss": lambda tree: analyses.online_loss(losses(tree)),
+    "order_test": lambda tree: analyses.order_test(scores(tree), scores(tree), n_resamples=20),
+    "pca": lambda tree: analyses.pca(analyses.gram(values(tree))),
+    "recovery": scores,
+    "recovery_interval": lambda tree: analyses.recovery_interval(scores(tree), n_resamples=20),
+    "residual_cosine": lambda tree: analyses.residual_cosine(values(tree), window=5),
+    "shift_averaged_loss": lambda tree: analyses.shift_averaged_loss(losses(tree)),
+    "step_length": lambda tree: analyses.step_length(analyses.gram(values(tree))),
+    "turning_angle": lambda tree: analyses.turning_angle(analyses.gram(values(tree))),
+}
+
+
+def test_every_public_analysis_is_tried_here():
+    assert sorted(PUBLIC) == sorted(analyses.__all__)
+
+
+def test_the_trace_has_several_chunks_along_every_dim(trace):
+    for kind in ("weights", "gradients", "activations"):
+        assert min(flat(trace, kind).data.numblocks) > 1
+    assert min(losses(trace)["eval_loss"].data.numblocks) > 1
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_building_computes_nothing_and_gives_what_memory_gives(name, trace):
+    with no_compute():
+        lazy = PUBLIC[name](trace)
+    assert lazy.chunks
+    in_memory = PUBLIC[name](trace.compute())
+    assert not in_memory.chunks
+    xr.testing.assert_allclose(lazy.compute(), in_memory, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "analysis", [RECOVERY, SHIFT_AVERAGED_LOSS, ONLINE_LOSS, SIMILARITY, TRAJECTORY, ORDER_TEST]
+)
+def test_plug_ins_build_without_computing(analysis, trace):
+    shuffled = synthetic_trace(order=SHUFFLED, order_name="shuffled")
+    with no_compute():
+        built = analysis.build(*(trace, shuffled)[: analysis.n_traces[1]])
+    assert all(values.chunks is not None for values in built.data_vars.values() if values.dtype == np.float64)
+    assert all(np.isfinite(values).any() for values in built.compute().data_vars.values())

@@ -1,0 +1,156 @@
+"""Cosine, distance, residual cosine and cyclicity, each against its definition on raw rows."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyses.kernels import similarity as kernels
+from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
+from tracekit import flat
+from tracekit.errors import AnalysisError
+from tracekit.testing import synthetic_trace
+
+
+def slow_cosine(rows):
+    return np.array([[_cosine(one, other) for other in rows] for one in rows])
+
+
+def _cosine(one, other):
+    length = np.linalg.norm(one) * np.linalg.norm(other)
+    return one @ other / length if length > 0 else np.nan
+
+
+def slow_residuals(rows, visits, window, *, cut=False):
+    """Rows less the mean of those recorded in the window; NaN where the window reaches beyond."""
+    step = visits[1] - visits[0] if len(visits) > 1 else 1
+    residuals = np.full_like(rows, np.nan)
+    for row, visit in enumerate(visits):
+        window_visits = range(visit - window // 2, visit - window // 2 + window)
+        wanted = [v for v in window_visits if (v - visit) % step == 0]
+        found = [list(visits).index(v) for v in wanted if v in visits]
+        if cut or len(found) == len(wanted):
+            residuals[row] = rows[row] - rows[found].mean(axis=0)
+    return residuals
+
+
+def path(n_visits, n_elements=6, step=1):
+    rng = np.random.default_rng(n_visits)
+    rows = np.cumsum(rng.standard_normal((n_visits, n_elements)), axis=0) + 50
+    coords = {"visit": np.arange(n_visits) * step}
+    return rows, xr.DataArray(rows, dims=("visit", "element"), coords=coords).chunk(visit=2, element=4)
+
+
+def test_cosines_and_distance_are_those_of_the_rows():
+    rows, labelled = path(9)
+    np.testing.assert_allclose(cosine(gram(labelled, center=False)), slow_cosine(rows), atol=1e-12)
+    np.testing.assert_allclose(cosine(gram(labelled)), slow_cosine(rows - rows.mean(axis=0)), atol=1e-10)
+    apart = np.linalg.norm(rows[:, np.newaxis] - rows, axis=-1)
+    np.testing.assert_allclose(distance(gram(labelled)), apart, atol=1e-9)
+    assert (np.diagonal(distance(gram(labelled))) == 0).all()
+
+
+def test_rows_of_length_zero_and_nan_have_no_cosine():
+    rows = xr.DataArray([[0.0, 0.0], [1.0, 0.0], [np.nan, 1.0]], dims=("visit", "element"))
+    expected = np.array([[np.nan, np.nan, np.nan], [np.nan, 1.0, np.nan], [np.nan] * 3])
+    np.testing.assert_array_equal(cosine(gram(rows, center=False)), expected)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("window", [1, 2, 3, 4, 5, 8])
+def test_residual_cosine_is_that_of_the_raw_rows(window, cut):
+    rows, labelled = path(12)
+    expected = slow_cosine(slow_residuals(rows, range(12), window, cut=cut))
+    for values in (labelled, gram(labelled)):
+        found = residual_cosine(values, window=window, cut_windows=cut)
+        if window > 1:
+            np.testing.assert_allclose(found, expected, atol=1e-9)
+        else:
+            assert np.isnan(found).all()
+
+
+@pytest.mark.parametrize(("step", "window"), [(2, 4), (2, 8), (3, 9), (4, 4)])
+def test_residual_cosine_of_visits_recorded_at_a_cadence(step, window):
+    rows, labelled = path(10, step=step)
+    expected = slow_cosine(slow_residuals(rows, np.arange(10) * step, window))
+    found = residual_cosine(labelled, window=window)
+    if window > step:
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+    else:
+        assert np.isnan(found).all()
+
+
+def test_residual_cosine_refuses_windows_that_visits_do_not_fill():
+    _, labelled = path(10, step=3)
+    with pytest.raises(AnalysisError, match="even steps that divide 4, found steps of 3"):
+        residual_cosine(labelled, window=4)
+    with pytest.raises(AnalysisError, match="found steps of 3, 6"):
+        residual_cosine(labelled.isel(visit=[0, 1, 2, 4]), window=3)
+    with pytest.raises(AnalysisError, match="1 visit or more, found 0"):
+        residual_cosine(labelled, window=0)
+    with pytest.raises(AnalysisError, match="expected a coordinate 'visit'"):
+        residual_cosine(labelled.drop_vars("visit"), window=3)
+
+
+def test_a_nan_visit_undoes_the_windows_that_hold_it_and_no_others():
+    rows, labelled = path(12)
+    rows[4, 2] = np.nan
+    found = residual_cosine(labelled.copy(data=rows), window=3)
+    np.testing.assert_allclose(found, slow_cosine(slow_residuals(rows, range(12), 3)), atol=1e-9)
+    defined = ~np.isnan(np.diagonal(found))
+    np.testing.assert_array_equal(np.flatnonzero(defined), [1, 2, 6, 7, 8, 9, 10])
+
+
+def test_a_circle_has_the_residual_cosine_of_its_angles():
+    trace = synthetic_trace(n_tasks=5, n_epochs=4)
+    found = residual_cosine(flat(trace, "weights"), window=5)
+    lag = found["visit"] - found["visit_other"]
+    expected = np.cos(2 * np.pi * lag / 5).transpose("visit", "visit_other")
+    inner = {"visit": slice(2, 18), "visit_other": slice(2, 18)}
+    np.testing.assert_allclose(found.sel(inner), expected.sel(inner), atol=1e-9)
+    assert np.isnan(found.sel(visit=[0, 1, 19, 20])).all()
+
+
+@given(st.integers(2, 9), st.integers(1, 5), st.integers(1, 3))
+def test_lag_profile_and_contrast_are_means_over_pairs(n_visits, period, step):
+    rng = np.random.default_rng(n_visits)
+    matrix = rng.standard_normal((n_visits, n_visits))
+    matrix = matrix + matrix.T
+    matrix[0, 1] = matrix[1, 0] = np.nan
+    visits = np.arange(n_visits) * step
+    pairs = {}
+    for s in range(n_visits):
+        for t in range(s, n_visits):
+            if not np.isnan(matrix[s, t]):
+                pairs.setdefault(visits[t] - visits[s], []).append(matrix[s, t])
+    profile, n_pairs = kernels.lag_profile(matrix, visits, visits[-1] + 1)
+    for lag in range(visits[-1] + 1):
+        assert n_pairs[lag] == len(pairs.get(lag, []))
+        np.testing.assert_allclose(profile[lag], np.mean(pairs[lag]) if lag in pairs else np.nan)
+    at, rest = (
+        [v for lag, vs in pairs.items() if lag and (lag % period == 0) == is_at for v in vs]
+        for is_at in (True, False)
+    )
+    expected = np.mean(at) - np.mean(rest) if at and rest else np.nan
+    np.testing.assert_allclose(kernels.lag_contrast(profile, n_pairs, period), expected, atol=1e-12)
+
+
+def test_cyclicity_of_a_circle_is_highest_at_its_period():
+    found = cyclicity(
+        residual_cosine(flat(synthetic_trace(n_tasks=5, n_epochs=5), "weights"), window=5), period=5
+    )
+    np.testing.assert_allclose(found["similarity"].sel(lag=[0, 5, 10]), 1.0)
+    assert found["contrast"] > 1.0
+    assert found["n_pairs"].dtype == np.int64
+
+
+def test_errors_of_shape_say_what_to_give():
+    rows = xr.DataArray(np.eye(3), dims=("visit", "element"))
+    for measure in (cosine, distance):
+        with pytest.raises(AnalysisError, match=r"give a Gram matrix, as in gram\(values\)"):
+            measure(rows)
+    with pytest.raises(AnalysisError, match="expected dim 'visit_other'"):
+        cyclicity(rows.assign_coords(visit=[0, 1, 2]), period=2)
+    with pytest.raises(AnalysisError, match="period: expected 1 visit or more, found 0"):
+        cyclicity(rows, period=0)

@@ -1,0 +1,117 @@
+"""An opened trace of a made-up run, in memory, whose similarities are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from tracekit.schedule import Plan
+from tracekit.testing.losses import Floats, cyclic_order, synthetic_losses, task_names, visit_coordinates
+
+CENTER = 100.0
+"""Place of the center of the circle, in every element."""
+
+
+def synthetic_trace(
+    *, n_tasks: int = 4, n_epochs: int = 3, order: npt.ArrayLike | None = None, order_name: str = "cyclic"
+) -> xr.DataTree:
+    """Make what `open_trace` gives of a complete run, lazy and with several chunks along every dim.
+
+    Losses are those of `synthetic_losses`. Weights go round a circle of radius 1 that they close in `n_tasks`
+    visits, far from zero (at `CENTER` in all 8 elements), so that for three tasks or more the residual
+    cosine of visits s and t is cos(2π (s − t) / n_tasks). Gradients are the steps that lead to the next
+    weights, for every visit but 0. Activations are the weights times 1, 2, … for each probe.
+
+    Parameters
+    ----------
+    n_tasks, n_epochs : int
+        Size of the cyclic run; not used where `order` is given.
+    order : array of int, dims (epoch, position), optional
+        Task of each visit.
+    order_name : str
+        What the run says of its order.
+
+    Returns
+    -------
+    DataTree
+        Nodes losses, weights, gradients and activations, each of the last three with a child `flat`.
+
+    Raises
+    ------
+    ValueError
+        If there are no tasks or no visits.
+
+    Examples
+    --------
+    >>> trace = synthetic_trace(n_tasks=4, n_epochs=2)
+    >>> dict(trace["weights/flat"]["values"].sizes)
+    {'visit': 9, 'element': 8}
+    """
+    table = cyclic_order(n_tasks, n_epochs) if order is None else np.asarray(order, dtype=np.int64)
+    losses = synthetic_losses(order=table)
+    plan = Plan(table, n_tasks=int(table.max()) + 1, updates_per_visit=1)
+    weights = _circle(plan.n_visits + 1, plan.n_tasks)
+    probes = task_names(plan.n_tasks)
+    factors = np.arange(1.0, plan.n_tasks + 1)[:, np.newaxis]
+    coordinates = visit_coordinates(plan)
+    after_visit_0 = {name: values[1:] for name, values in coordinates.items()}
+    nodes = {
+        "/losses": losses,
+        **_kind("weights", weights, coordinates),
+        **_kind("gradients", -np.diff(weights, axis=0), after_visit_0),
+        **_kind("activations", weights[:, np.newaxis, :] * factors, {**coordinates, "probe": probes}),
+    }
+    lazy = {path: _lazy(node) for path, node in nodes.items()}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan, order_name)), **lazy})
+
+
+def _lazy(node: xr.Dataset) -> xr.Dataset:
+    """Cut variables into chunks of 3 along every dim; coordinates stay in memory, as in an opened trace."""
+    chunked = {name: values.variable.chunk(dict.fromkeys(values.dims, 3)) for name, values in node.items()}
+    return node.assign(chunked)
+
+
+def _circle(n_visits: int, period: int) -> Floats:
+    """Give 8 elements of which elements 0 and 5 go round, dims (visit, element)."""
+    angle = 2 * np.pi * np.arange(n_visits) / period
+    values = np.full((n_visits, 8), CENTER)
+    values[:, 0] += np.cos(angle)
+    values[:, 5] += np.sin(angle)
+    return values
+
+
+def _kind(kind: str, values: Floats, coordinates: dict[str, Any]) -> dict[str, xr.Dataset]:
+    """Give the nodes of a kind: `block.weight` of 2 × 2 and `block.bias` of 4 by name, and the flat rows."""
+    dims = ("visit", "probe", "element") if values.ndim == 3 else ("visit", "element")
+    outer = dims[:-1]
+    shape = values.shape[:-1]
+    fields = [
+        {"name": "block.weight", "shape": [2, 2], "offset": 0, "dtype": "float64"},
+        {"name": "block.bias", "shape": [4], "offset": 4, "dtype": "float64"},
+    ]
+    named = {
+        "block.weight": ((*outer, "axis0_2", "axis1_2"), values[..., :4].reshape(*shape, 2, 2)),
+        "block.bias": ((*outer, "axis0_4"), values[..., 4:]),
+    }
+    flat = xr.Dataset({"values": (dims, values, {"fields": fields})}, coords=coordinates)
+    return {f"/{kind}": xr.Dataset(named, coords=coordinates), f"/{kind}/flat": flat}
+
+
+def _attributes(plan: Plan, order_name: str) -> dict[str, Any]:
+    return {
+        "format_version": 1,
+        "run_id": "synthetic",
+        "configuration": {},
+        "software": {},
+        "status": "complete",
+        "snapshots_committed": plan.n_visits + 1,
+        "snapshots_planned": plan.n_visits + 1,
+        "updates_per_visit": plan.updates_per_visit,
+        "order": order_name,
+        "n_tasks": plan.n_tasks,
+        "n_epochs": len(plan.order),
+        "path": "memory",
+    }

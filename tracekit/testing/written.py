@@ -1,0 +1,54 @@
+"""Small traces on disk, for examples and tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tracekit.schedule import Plan
+from tracekit.schema import Field, Rows, Series
+from tracekit.writer import TraceWriter
+
+
+def write_example_trace(
+    path: str | Path, *, n_tasks: int = 3, n_epochs: int = 2, order: str = "cyclic"
+) -> str:
+    """Write a small trace with losses and weights, and give its path.
+
+    The loss of a task is 1 after its visit and grows by 1 with every visit since, falling again over the last
+    half of an epoch; weights walk on a circle once per epoch.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> write_example_trace(tempfile.mkdtemp() + "/run.zarr")[-8:]
+    'run.zarr'
+    """
+    plan = Plan(np.tile(np.arange(n_tasks), (n_epochs, 1)), n_tasks, updates_per_visit=2)
+    visits = range(plan.n_visits + 1)
+    with TraceWriter.create(path, plan, attributes={"order": order}) as trace:
+        names = [f"document {number}" for number in range(n_tasks)]
+        trace.declare_series(
+            [
+                Series("losses", "eval_loss", dims=("task",), units="nats per token"),
+                Series("losses", "train_loss", "update", units="nats per token"),
+            ],
+            labels={"task": names},
+        )
+        fields = (Field("layer.weight", (2, 3)), Field("layer.bias", (3,)))
+        trace.declare_rows(Rows("weights", fields, tuple(visits)))
+        for number in visits:
+            visit = plan.visit(number)
+            since = np.array([(number - 1 - task) % n_tasks for task in range(n_tasks)])
+            trace.put("losses", "eval_loss", 1.0 + np.minimum(since, n_tasks - since))
+            for _ in plan.updates(visit) if number else ():
+                trace.put("losses", "train_loss", 2.0)
+            trace.put_row("weights", number, _on_a_circle(number / n_tasks))
+            trace.commit(visit)
+    return str(path)
+
+
+def _on_a_circle(turns: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    angle = 2 * np.pi * turns
+    return np.concatenate([np.full(6, np.cos(angle)), np.full(3, np.sin(angle))]).astype(np.float32)
