@@ -10,6 +10,7 @@
     │   ├── DamagedTraceError    a checksum fails, or a committed file is missing
     │   └── TraceWriteError      data does not fit what was declared, or cannot be written
     ├── ConfigurationError   an experiment's settings make no sense
+    ├── TrainingError        a run cannot go on
     ├── AnalysisError        an analysis cannot be made from the data it was given
     └── PluginError          a plug-in is unknown, or broken
 
@@ -47,6 +48,10 @@ class TraceWriteError(TraceError):
 
 class ConfigurationError(TracekitError, ValueError):
     """An experiment's settings make no sense."""
+
+
+class TrainingError(TracekitError):
+    """A run cannot go on, since its loss is no longer a number. Visits already completed are kept."""
 
 
 class AnalysisError(TracekitError, ValueError):

@@ -1,0 +1,105 @@
+"""Documents as tasks: each one sequence of tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tracekit.errors import ConfigurationError
+from tracekit.protocols import Split
+from tracekit.training.tasks.language import batches, device_of, evaluating, token_losses
+
+NamedTokens = Mapping[str, Sequence[int]]
+
+
+class DocumentTasks:
+    """Sequences of tokens as the tasks of a causal language model.
+
+    Parameters
+    ----------
+    train, test : mapping
+        Tokens of each trained and held-out document, by its name, 2 or more each.
+    vocabulary : int
+        Number of tokens there are.
+
+    Raises
+    ------
+    ConfigurationError
+        If a document is shorter than two tokens, or a token lies outside the vocabulary.
+
+    Examples
+    --------
+    >>> tasks = DocumentTasks({"a": [1, 2, 3], "b": [4, 5]}, vocabulary=6)
+    >>> tasks.names, tasks.loss_units, tasks.longest
+    (('a', 'b'), 'nats per token', 3)
+    """
+
+    loss_units = "nats per token"
+
+    def __init__(self, train: NamedTokens, test: NamedTokens | None = None, *, vocabulary: int) -> None:
+        test = test or {}
+        self.vocabulary = vocabulary
+        self.names = tuple(train)
+        self.test_names = tuple(test)
+        self._sequences: dict[Split, list[Tensor]] = {
+            "train": _sequences(train, vocabulary),
+            "test": _sequences(test, vocabulary),
+        }
+        self._batches = {split: batches(sequences) for split, sequences in self._sequences.items()}
+
+    @property
+    def longest(self) -> int:
+        """Length in tokens of the longest document, held-out ones included."""
+        return max(len(sequence) for sequences in self._sequences.values() for sequence in sequences)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of the tokens (as little-endian int64) of each trained task, by name."""
+        return {
+            name: hashlib.sha256(sequence.numpy().astype("<i8").tobytes()).hexdigest()
+            for name, sequence in zip(self.names, self._sequences["train"], strict=True)
+        }
+
+    def tokens(self, task: int, split: Split = "train") -> npt.NDArray[np.int64]:
+        """Give a copy of the tokens of one task, dims (token,)."""
+        return self._sequences[split][task].numpy().copy()
+
+    def loss(self, model: Any, task: int, split: Split = "train") -> Tensor:
+        """Mean loss of one task in nats per token: a differentiable scalar tensor."""
+        tokens = self._sequences[split][task].to(device_of(model))
+        return token_losses(model, tokens[None])[0]
+
+    def losses(self, model: Any, split: Split = "train") -> npt.NDArray[np.float64]:
+        """Mean loss of every task of a split in nats per token, in evaluation mode, dims (task,)."""
+        sequences, device = self._sequences[split], device_of(model)
+        result = np.empty(len(sequences))
+        with evaluating(model):
+            for batch in self._batches[split]:
+                tokens = torch.stack([sequences[place] for place in batch]).to(device)
+                result[batch] = token_losses(model, tokens).double().cpu().numpy()
+        return result
+
+
+def _sequences(named: NamedTokens, vocabulary: int) -> list[Tensor]:
+    return [_sequence(name, tokens, vocabulary) for name, tokens in named.items()]
+
+
+def _sequence(name: str, tokens: Sequence[int], vocabulary: int) -> Tensor:
+    sequence = np.asarray(tokens, dtype=np.int64)
+    if len(sequence) < 2:
+        raise ConfigurationError(
+            f"tasks: document {name!r}: expected 2 tokens or more, found {len(sequence)}; "
+            "remove it from the source, or choose other documents"
+        )
+    if sequence.min() < 0 or sequence.max() >= vocabulary:
+        raise ConfigurationError(
+            f"tasks: document {name!r}: expected tokens from 0 to {vocabulary - 1}, "
+            f"found {sequence.min()} to {sequence.max()}"
+        )
+    return torch.from_numpy(sequence)
