@@ -26,7 +26,7 @@ COMMIT_KEY = "commit"
 TIMELINE = "visits"
 METADATA = "zarr.json"
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 256 << 10
 SHARD_BYTES = 256 << 20
 SERIES_CHUNK_BYTES = 64 << 10
 MISSING_INTEGER = -1
@@ -94,7 +94,7 @@ class ArrayLayout:
 
 
 def rows_layout(rows: Rows, codec: CodecName) -> ArrayLayout:
-    """Lay out flat rows: chunks of about 1 MiB of one visit, one shard per visit up to 256 MiB."""
+    """Lay out flat rows: chunks of about 256 KiB of one visit, one shard per visit up to 256 MiB."""
     dtype = np.dtype(rows.dtype).newbyteorder("<")
     *middle, n_elements = rows.row_shape
     columns = _even_columns(n_elements, CHUNK_BYTES // dtype.itemsize)

@@ -16,7 +16,7 @@ from tracekit.layout import ArrayLayout, Shape
 from tracekit.shards import read_shard
 from tracekit.store import Store
 
-BLOCK_BYTES = 128 << 20
+BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
 Values = npt.NDArray[Any]
 
@@ -103,7 +103,7 @@ class StoredRows:
         return da.from_array(self, chunks=self._blocks(), name=name, asarray=False)
 
     def _blocks(self) -> Shape:
-        """Choose blocks of at most 128 samples and 128 MiB, cut along the first dim of the tensor only."""
+        """Choose blocks of at most 128 samples and 32 MiB, cut along the first dim of the tensor only."""
         samples = max(1, min(self.n_rows, BLOCK_SAMPLES))
         middle = (1,) * (len(self.layout.shape) - 2)
         if not self.tail:

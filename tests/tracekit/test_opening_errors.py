@@ -9,7 +9,7 @@ from tracekit.errors import DamagedTraceError, NotATraceError, TraceError, Trace
 from tracekit.testing.written import write_example_trace
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path):
     write_example_trace(tmp_path / "run.zarr")
     return tmp_path / "run.zarr"

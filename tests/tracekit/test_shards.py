@@ -26,7 +26,7 @@ def written(folder, rows, values, codec="lz4"):
     return store, layout
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_chunks(monkeypatch):
     """Cut rows into many chunks and shards though they are small."""
     monkeypatch.setattr(layouts, "CHUNK_BYTES", 64)
@@ -125,11 +125,11 @@ def test_truncated_and_missing_shards_are_found(tmp_path):
 
 
 @pytest.mark.parametrize("n_elements", [1, 262_144, 262_145, 1_300_000, 10**9])
-def test_a_row_is_cut_evenly_into_chunks_of_a_mebibyte(n_elements):
+def test_a_row_is_cut_evenly_into_chunks_of_a_quarter_mebibyte(n_elements):
     layout = rows_layout(Rows("w", (Field("w", (n_elements,)),), (0,)), "lz4")
     n_chunks = math.ceil(n_elements / layout.chunk[-1])
 
-    assert layout.chunk[-1] * 4 <= 1 << 20
+    assert layout.chunk[-1] * 4 <= 256 << 10
     assert n_chunks * layout.chunk[-1] - n_elements < n_chunks
     assert math.prod(layout.shard) * 4 <= 256 << 20
     assert math.prod(layout.objects) <= max(1, math.ceil(n_elements * 4 / (200 << 20)))

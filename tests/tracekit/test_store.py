@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_failing_write_leaves_the_old_object(tmp_path, monkeypatch):
         store.put("a", b"new")
 
     assert store.get("a") == b"old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_readers_never_see_a_part(tmp_path):
@@ -69,7 +70,7 @@ def test_readers_never_see_a_part(tmp_path):
 def test_files_and_folders_are_flushed_if_asked(tmp_path, monkeypatch, durability):
     flushed = []
     monkeypatch.setattr(
-        os, "fsync", lambda descriptor: flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        os, "fsync", lambda descriptor: flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
     )
     store = LocalStore(tmp_path, durability)
     store.put("group/a", b"1")

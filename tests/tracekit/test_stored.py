@@ -75,7 +75,7 @@ def test_blocks_hold_many_visits_each():
     from tracekit.layout import ArrayLayout
     from tracekit.stored import StoredRows
 
-    columns = 1 << 18
+    columns = 1 << 16
     big = ArrayLayout(
         "w/values",
         (1000, 40 * columns),
@@ -89,4 +89,4 @@ def test_blocks_hold_many_visits_each():
 
     assert lazy.chunks[0][0] == 128
     assert lazy.npartitions == 8 * 40
-    assert lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 128 << 20
+    assert lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 32 << 20

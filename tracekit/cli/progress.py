@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -66,10 +65,10 @@ def bar() -> Progress:
 @contextlib.contextmanager
 def computing() -> Iterator[None]:
     """Show a bar for whatever dask computes meanwhile, once it has taken a second."""
-    from dask.diagnostics.progress import ProgressBar
+    from dask.diagnostics import ProgressBar
 
     if not sys.stderr.isatty():
         yield
         return
-    with ProgressBar(minimum=1.0, out=click.get_text_stream("stderr")):
+    with ProgressBar(minimum=1.0, out=sys.stderr):
         yield
