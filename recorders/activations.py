@@ -84,6 +84,7 @@ class ActivationRecorder(BaseRecorder):
     def stop(self) -> None:
         """Let go of the run; hooks live only while probes run."""
         self._modules = {}
+        vars(self).pop("_run", None)
 
     def _chosen_tasks(self, run: Run) -> tuple[int, ...]:
         n_tasks = len(run.tasks.names)

@@ -111,8 +111,9 @@ class TaskGradientRecorder(BaseRecorder):
         self._trace.put_row(TASK_GROUP, visit.number, row)
 
     def stop(self) -> None:
-        """Let go of the parameters."""
+        """Let go of the run."""
         self._parameters = []
+        vars(self).pop("_run", None)
 
     def _gradients(self, task: int) -> tuple[torch.Tensor | None, ...]:
         loss = self._run.tasks.loss(self._run.model, task)
