@@ -63,7 +63,8 @@ def _configuration(order: str) -> Configuration:
         from tracekit.training import parse_configuration
     except ImportError as error:
         raise PluginError(f"{NEEDS_TRAIN} ({error})") from error
-    return parse_configuration({**DEMO, "training": {"order": order}})
+    # one thread is as fast for a model this small, and leaves a core to the writer
+    return parse_configuration({**DEMO, "training": {"order": order, "threads": 1}})
 
 
 def _ensure_run(configuration: Configuration, path: Path, order: str) -> None:
