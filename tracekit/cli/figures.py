@@ -66,6 +66,7 @@ def draw_all(
     chosen = names or plugins.names("tracekit.figures")
     kinds = [plugins.load("tracekit.figures", name) for name in chosen]
     lines: list[str] = []
+    n_drawn = 0
     with bar() as progress:
         task = progress.add_task("drawing figures", total=len(kinds), note="")
         for kind in kinds:
@@ -76,6 +77,9 @@ def draw_all(
                 lines.append(f"  {kind.name}: not drawn: {error}")
             else:
                 files = kind.save(figure, out, kind.name, formats)
+                n_drawn += 1
                 lines.append("  " + ", ".join(str(file) for file in files))
             progress.advance(task)
     click.echo("\n".join(lines))
+    if n_drawn == 0:
+        raise AnalysisError("no figure could be drawn; the lines above say why")

@@ -22,9 +22,12 @@ class Plugins(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         try:
-            command: click.Command = plugins.load("tracekit.commands", cmd_name)
+            command = plugins.load("tracekit.commands", cmd_name)
         except PluginError as error:
             click.echo(f"Warning: {error}", err=True)
+            return None
+        if not isinstance(command, click.Command):
+            click.echo(f"Warning: tracekit.commands: {cmd_name!r} is not a click command", err=True)
             return None
         return command
 

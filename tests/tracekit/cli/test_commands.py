@@ -1,0 +1,293 @@
+"""The command line as its users meet it."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+from tracekit import Plan, Series, TraceWriter, open_trace, plugins
+from tracekit.cli.main import cli, main
+from tracekit.testing.written import write_example_trace
+
+TOY = """
+seed: 3
+tasks: {kind: toy, n_tasks: 4, inputs: 20, outputs: 20}
+training: {epochs: 3, updates_per_visit: 2, optimizer: {learning_rate: 0.05}}
+recorders:
+  - {kind: losses}
+  - {kind: weights, every: 2}
+"""
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two traces that differ in their order."""
+    return [
+        write_example_trace(tmp_path / f"{order}.zarr", n_tasks=4, n_epochs=4, order=order)
+        for order in ("cyclic", "shuffled")
+    ]
+
+
+def call(*arguments, code=0):
+    """Run a command in this process and give what it printed."""
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def fails(monkeypatch, capsys, *arguments):
+    """Run a command that must end in a message, and give the message."""
+    monkeypatch.setattr(sys, "argv", ["tracekit", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code != 0
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def test_help_is_there_at_once():
+    program = Path(sys.executable).with_name("tracekit")
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert all(name in done.stdout for name in ("demo", "train", "show", "list", "analyze", "figures"))
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "tracekit.cli.main"], capture_output=True, text=True
+    ).stderr
+    for heavy in ("torch", "xarray", "dask", "scipy", "matplotlib", "zarr"):
+        assert f"| {heavy}\n" not in imported
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("command", ["analyze", "demo", "figures", "list", "show", "train"])
+def test_every_command_teaches(command):
+    text = call(command, "--help")
+    assert len(text.splitlines()) > 8
+
+
+def test_show(runs):
+    text = call("show", runs[0])
+    assert "losses" in text
+    assert "visit 17, element 9" in text
+    document = json.loads(call("show", runs[0], "--json"))
+    assert document["snapshots_committed"] == 17
+    assert {kind["kind"] for kind in document["kinds"]} == {"losses", "weights"}
+
+
+def test_list():
+    found = json.loads(call("list", "--json"))["plugins"]
+    names = {(row["group"], row["name"]) for row in found}
+    assert {("analyses", "recovery"), ("recorders", "weights"), ("figures", "trajectory")} <= names
+    assert all(row["summary"] and "not available" not in row["summary"] for row in found)
+
+
+def test_recovery_as_json(runs):
+    numbers = json.loads(call("analyze", "recovery", runs[0], "--json"))
+    assert (
+        len(numbers["recovery_score"]) == len(numbers["interval_low"]) == len(numbers["interval_high"]) == 3
+    )
+    assert numbers["n_tasks"] == 4
+    # the example's losses rise from 1 to 3 and fall to 2 again within each interval
+    np.testing.assert_allclose(numbers["recovery_score"], 0.5)
+
+
+@pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
+def test_every_analysis_prints_a_table_and_json_and_writes_files(name, runs, tmp_path):
+    traces = runs[: plugins.load("tracekit.analyses", name).n_traces[1]]
+    table = call("analyze", name, *traces)
+    assert "┃" in table
+    numbers = json.loads(call("analyze", name, *traces, "--json", "--out", tmp_path / "a.json"))
+    assert json.loads((tmp_path / "a.json").read_text()) == numbers
+    call("analyze", name, *traces, "--out", tmp_path / "a.csv")
+    header, *rows = list(csv.reader((tmp_path / "a.csv").open()))
+    assert rows
+    assert all(len(row) == len(header) for row in rows)
+    call("analyze", name, *traces, "--out", tmp_path / "a.zarr")
+    assert xr.open_zarr(tmp_path / "a.zarr", consolidated=False).data_vars
+
+
+def test_options_of_an_analysis(runs):
+    wide = json.loads(call("analyze", "recovery", runs[0], "--json", "--confidence", 0.99))
+    assert wide["confidence"] == 0.99
+    assert "residual-cosine" in call("analyze", "similarity", "--help")
+
+
+def test_figures(runs, tmp_path):
+    text = call("figures", *runs, "--out", tmp_path / "figures", "--format", "png")
+    for name in ("task-loss", "recovery", "shift-averaged-loss", "similarity-weights", "trajectory"):
+        assert (tmp_path / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "similarity-gradients: not drawn" in text
+    call("figures", runs[0], "--out", tmp_path / "one", "--only", "recovery", "--format", "svg")
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["recovery.svg"]
+
+
+def test_train_show_analyze(tmp_path):
+    (tmp_path / "toy.yaml").write_text(TOY)
+    text = call("train", tmp_path / "toy.yaml", "training.epochs=2", "--out", tmp_path / "run.zarr")
+    assert "complete" in text
+    trace = open_trace(tmp_path / "run.zarr")
+    assert trace.attrs["configuration"]["training"]["epochs"] == 2
+    assert trace.attrs["snapshots_committed"] == 9
+    assert trace["weights"].visit.values.tolist() == [0, 2, 4, 6, 8]
+    numbers = json.loads(call("analyze", "recovery", tmp_path / "run.zarr", "--json"))
+    assert len(numbers["recovery_score"]) == 1
+
+
+def test_train_takes_toml(tmp_path):
+    settings = """
+        [tasks]
+        kind = "toy"
+        n_tasks = 3
+        inputs = 10
+        outputs = 10
+        [training]
+        epochs = 1
+        updates_per_visit = 1
+        """
+    (tmp_path / "toy.toml").write_text(settings)
+    call("train", tmp_path / "toy.toml", "--out", tmp_path / "run.zarr")
+    assert open_trace(tmp_path / "run.zarr").attrs["n_tasks"] == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epohcs=3", "epohcs.*did you mean 'epochs'"),
+        ("training.epochs=many", "training.epochs.*many"),
+        ("training.epochs=0", "training.epochs.*0"),
+        ("training.order=cylic", "training.order.*cylic"),
+        ("recorders=[{kind: wieghts}]", "'wieghts'.*did you mean 'weights'"),
+        ("recorders=[{kind: weights, evry: 3}]", "'evry'.*did you mean 'every'"),
+        ("recorders=[{kind: weights, select: 'Q'}]", "no parameter matches 'Q'"),
+        ("recorders=[{kind: weights, every: 0}]", "not every 0"),
+        ("training.optimizer.learning_rate=1.0e9", "expected a finite train loss"),
+    ],
+)
+def test_a_misspelt_configuration(monkeypatch, capsys, tmp_path, override, message):
+    (tmp_path / "toy.yaml").write_text(TOY)
+    error = fails(
+        monkeypatch, capsys, "train", tmp_path / "toy.yaml", override, "--out", tmp_path / "run.zarr"
+    )
+    import re
+
+    assert re.search(message, " ".join(error.split())), error
+
+
+def test_a_diverging_run_keeps_what_was_committed(monkeypatch, capsys, tmp_path):
+    (tmp_path / "toy.yaml").write_text(TOY)
+    rate = "training.optimizer.learning_rate=30"
+    fails(
+        monkeypatch,
+        capsys,
+        "train",
+        tmp_path / "toy.yaml",
+        rate,
+        "training.epochs=40",
+        "--out",
+        tmp_path / "r.zarr",
+    )
+    trace = open_trace(tmp_path / "r.zarr")
+    assert trace.attrs["status"] == "failed"
+    assert trace.attrs["snapshots_committed"] > 1
+    assert np.isfinite(trace["losses"].train_loss).all()
+
+
+def test_nothing_is_overwritten(monkeypatch, capsys, tmp_path, runs):
+    (tmp_path / "toy.yaml").write_text(TOY)
+    assert "trace here already" in fails(
+        monkeypatch, capsys, "train", tmp_path / "toy.yaml", "--out", runs[0]
+    )
+    assert open_trace(runs[0]).attrs["snapshots_committed"] == 17
+    call("train", tmp_path / "toy.yaml", "--out", runs[0], "--overwrite")
+    assert open_trace(runs[0]).attrs["snapshots_committed"] == 13
+
+
+def test_bad_paths_and_names(monkeypatch, capsys, tmp_path, runs):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    for arguments, message in [
+        (("show", tmp_path / "absent.zarr"), "there is nothing here"),
+        (("show", tmp_path / "empty"), "there is nothing here"),
+        (("show", tmp_path / "folder"), "not a trace"),
+        (("analyze", "recovery", tmp_path / "absent.zarr"), "there is nothing here"),
+        (("analyze", "recvery", runs[0]), "did you mean 'recovery'"),
+        (("analyze", "order-test", runs[0]), "2 traces"),
+        (("analyze", "similarity", runs[0], "--kind", "gradients"), "found weights"),
+        (("figures", tmp_path / "absent.zarr", "--out", tmp_path / "f"), "there is nothing here"),
+        (("figures", runs[0], "--out", tmp_path / "f", "--only", "recvery"), "did you mean 'recovery'"),
+        (("figurs", runs[0]), "did you mean 'figures'"),
+        (("train", tmp_path / "absent.yaml", "--out", tmp_path / "r"), "absent.yaml"),
+        (("analyze", "recovery", runs[0], "--out", tmp_path / "a.xlsx"), "must end in"),
+    ]:
+        assert message in " ".join(fails(monkeypatch, capsys, *arguments).split()), arguments
+
+
+def write_losses(path, order, losses):
+    """Write a trace of given losses, dims (visit, task)."""
+    plan = Plan(np.asarray(order), n_tasks=losses.shape[1], updates_per_visit=1)
+    with TraceWriter.create(path, plan, attributes={"order": "cyclic"}) as trace:
+        names = [f"task {number}" for number in range(losses.shape[1])]
+        trace.declare_series([Series("losses", "eval_loss", dims=("task",))], labels={"task": names})
+        for number, values in enumerate(losses):
+            trace.put("losses", "eval_loss", values)
+            trace.commit(plan.visit(number))
+
+
+def test_an_empty_trace(monkeypatch, capsys, tmp_path):
+    write_losses(tmp_path / "empty.zarr", [[0, 1]], np.empty((0, 2)))
+    assert "losses" in call("show", tmp_path / "empty.zarr")
+    assert "the trace is empty" in fails(monkeypatch, capsys, "analyze", "recovery", tmp_path / "empty.zarr")
+    message = fails(monkeypatch, capsys, "figures", tmp_path / "empty.zarr", "--out", tmp_path / "f")
+    assert "no figure could be drawn" in message
+
+
+@pytest.mark.parametrize(
+    ("order", "n_intervals"), [([[0], [0], [0]], 2), ([[0, 1, 2]], 0)], ids=["one task", "one epoch"]
+)
+def test_where_no_score_is_defined_it_is_nan_and_said(tmp_path, order, n_intervals):
+    n_visits, n_tasks = np.size(order), np.max(order) + 1
+    losses = np.random.default_rng(0).uniform(1, 2, (n_visits + 1, n_tasks))
+    write_losses(tmp_path / "run.zarr", order, losses)
+    numbers = json.loads(call("analyze", "recovery", tmp_path / "run.zarr", "--json"))
+    assert numbers["recovery_score"] == [None] * n_intervals
+    assert "not defined" in call("analyze", "recovery", tmp_path / "run.zarr").lower() or n_intervals == 0
+    text = call("figures", tmp_path / "run.zarr", "--out", tmp_path / "figures", "--format", "png")
+    assert "recovery.png" in text
+
+
+def test_a_nan_loss_is_said(tmp_path):
+    losses = np.random.default_rng(0).uniform(1, 2, (7, 2))
+    losses[4, 1] = np.nan
+    write_losses(tmp_path / "run.zarr", [[0, 1]] * 3, losses)
+    numbers = json.loads(call("analyze", "recovery", tmp_path / "run.zarr", "--json"))
+    assert None in numbers["recovery_score"]
+    assert "NaN" in call("analyze", "recovery", tmp_path / "run.zarr")
+
+
+def test_interrupted(monkeypatch, tmp_path):
+    import tracekit.training
+
+    (tmp_path / "toy.yaml").write_text(TOY)
+    evaluate = tracekit.training.loop._evaluate
+
+    def interrupt(run, observers, visit):
+        evaluate(run, observers, visit)
+        if visit.number == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracekit.training.loop, "_evaluate", interrupt)
+    text = call("train", tmp_path / "toy.yaml", "--out", tmp_path / "run.zarr", code=1)
+    assert "keeps every visit that was completed" in text
+    trace = open_trace(tmp_path / "run.zarr")
+    assert (trace.attrs["status"], trace.attrs["snapshots_committed"]) == ("interrupted", 4)
