@@ -1,0 +1,67 @@
+"""From opening a trace to asking for a number, nothing is computed; and then memory stays bounded."""
+
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from tracekit import open_trace, plugins
+from tracekit.errors import AnalysisError
+from tracekit.store import LocalStore
+from tracekit.testing import no_compute
+from tracekit.testing.written import write_example_trace
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The keys of all data that is read: metadata and coordinates do not count."""
+    keys = []
+    small = ("/zarr.json", "commit/", "visits/", "/visit/", "/update/", "/update_visit/")
+
+    def watched(read):
+        def reading(self, key, *arguments):
+            if not any(part in f"/{key}" for part in small):
+                keys.append(key)
+            return read(self, key, *arguments)
+
+        return reading
+
+    for name in ("get", "get_range"):
+        monkeypatch.setattr(LocalStore, name, watched(getattr(LocalStore, name)))
+    return keys
+
+
+@pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
+def test_opening_and_building_an_analysis_computes_nothing(tmp_path, reads, name):
+    analysis = plugins.load("tracekit.analyses", name)
+    paths = [write_example_trace(tmp_path / f"{run}.zarr", n_epochs=4) for run in range(analysis.n_traces[1])]
+    with no_compute():
+        lazy = analysis.build(*map(open_trace, paths))
+    assert not reads
+    assert analysis.report(lazy.compute()).numbers
+    assert reads
+
+
+@pytest.mark.parametrize("name", plugins.names("tracekit.figures"))
+def test_building_a_figure_computes_nothing(tmp_path, reads, name):
+    figure = plugins.load("tracekit.figures", name)
+    trace = open_trace(write_example_trace(tmp_path / "run.zarr", n_epochs=4))
+    missing = name.removeprefix("similarity-") in ("activations", "gradients")
+    with no_compute(), pytest.raises(AnalysisError, match="recorded") if missing else nullcontext():
+        figure.build({"cyclic": trace})
+    assert not reads
+
+
+@pytest.mark.slow
+def test_the_gram_matrix_of_a_two_gigabyte_trace_takes_less_than_one():
+    """126 visits × 4 million float32, written and read back through everything there is."""
+    program = [sys.executable, ROOT / "benchmarks" / "gram.py"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=1800, check=True)
+    lazy = done.stdout.splitlines()[0].split()
+    assert lazy[0] == "lazy"
+    assert float(lazy[-2]) < 1024
+    assert float(done.stdout.split()[-1]) < 1e-5, "the error against float64 throughout"
