@@ -59,8 +59,11 @@ def demo(out: Path) -> None:
 
 
 def _configuration(order: str) -> Configuration:
+    from tracekit.cli.progress import waiting
+
     try:
-        from tracekit.training import parse_configuration
+        with waiting("loading torch and transformers"):
+            from tracekit.training import parse_configuration
     except ImportError as error:
         raise PluginError(f"{NEEDS_TRAIN} ({error})") from error
     # one thread is as fast for a model this small, and leaves a core to the writer

@@ -13,6 +13,9 @@ from rich.table import Table
 
 from tracekit.protocols import Report
 
+FILE_WIDTH = 120
+"""Columns of a table that goes into a file or another program, where no terminal says how wide it is."""
+
 
 def as_json(value: Any) -> str:
     """Give one JSON document; what is not a number or infinite becomes null, since JSON knows neither.
@@ -41,7 +44,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(text(value) for value in row))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    console.print(table)
 
 
 def text(value: Any) -> str:

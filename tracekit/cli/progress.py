@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
@@ -60,6 +61,11 @@ def bar() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+
+
+def waiting(what: str) -> Status:
+    """Show that something is going on whose length nobody knows."""
+    return Console(stderr=True).status(f"{what} …")
 
 
 @contextlib.contextmanager

@@ -18,8 +18,11 @@ NEEDS_TRAIN = "training needs torch and transformers: install the `train` extra 
 
 def read_configuration(path: Path, overrides: tuple[str, ...]) -> Configuration:
     """Read a configuration file; training packages are imported only now."""
+    from tracekit.cli.progress import waiting
+
     try:
-        from tracekit.training import load_configuration
+        with waiting("loading torch and transformers"):
+            from tracekit.training import load_configuration
     except ImportError as error:
         raise PluginError(f"{NEEDS_TRAIN} ({error})") from error
     return load_configuration(path, overrides)
@@ -27,16 +30,19 @@ def read_configuration(path: Path, overrides: tuple[str, ...]) -> Configuration:
 
 def record_run(configuration: Configuration, path: Path, *, label: str, overwrite: bool = False) -> None:
     """Train as configured, and record into a new trace."""
-    from tracekit.cli.progress import RunProgress
+    from tracekit.cli.progress import RunProgress, waiting
     from tracekit.recording import Recording
-    from tracekit.training import prepare, train
 
-    recorders = [
-        plugins.make("tracekit.recorders", item.kind, item.options) for item in configuration.recorders
-    ]
+    with waiting(f"preparing documents and model for {label}"):
+        from tracekit.training import prepare, train
+
+        recorders = [
+            plugins.make("tracekit.recorders", item.kind, item.options) for item in configuration.recorders
+        ]
+        run = prepare(configuration)
     recording = Recording(path, recorders, overwrite=overwrite)
     try:
-        train(prepare(configuration), [recording, RunProgress(label)])
+        train(run, [recording, RunProgress(label)])
     except KeyboardInterrupt:
         click.echo(f"\nInterrupted. {path} keeps every visit that was completed.", err=True)
         raise click.Abort from None
