@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,8 @@ class _Limit:
         with self._lock:
             self._n_blocks += 1
             if self._n_blocks == 1:
-                self._limit = _controller().limit(limits=1, user_api="blas")
+                # looked up anew each time, in a millisecond: scipy and torch bring BLAS libraries of their own
+                self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
 
     def leave(self) -> None:
         with self._lock:
@@ -55,9 +55,3 @@ def one_blas_thread() -> Iterator[None]:
         yield
     finally:
         _LIMIT.leave()
-
-
-@functools.cache
-def _controller() -> ThreadpoolController:
-    """Look once for the BLAS libraries that are loaded: it takes milliseconds."""
-    return ThreadpoolController()
