@@ -22,7 +22,7 @@ class _Limit:
         with self._lock:
             self._n_blocks += 1
             if self._n_blocks == 1:
-                # looked up anew each time, in a millisecond: scipy and torch bring BLAS libraries of their own
+                # looked up anew each time, in a millisecond: scipy and torch bring libraries of their own
                 self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
 
     def leave(self) -> None:
@@ -30,6 +30,8 @@ class _Limit:
             self._n_blocks -= 1
             if self._n_blocks == 0:
                 self._limit.restore_original_limits()
+                # a limit restores once more when it is collected, be it in the middle of the next one
+                self._limit = None
 
 
 _LIMIT = _Limit()

@@ -27,13 +27,13 @@ def test_blocks_that_overlap():
 
     def hold():
         with one_blas_thread():
-            inside.wait()
-            leave.wait()
+            inside.wait(timeout=10)
+            leave.wait(timeout=10)
 
-    other = threading.Thread(target=hold)
+    other = threading.Thread(target=hold, daemon=True)
     other.start()
     with one_blas_thread():
-        inside.wait()
+        inside.wait(timeout=10)
     assert blas_threads() == {1}, "the other thread is still within"
     leave.set()
     other.join()
