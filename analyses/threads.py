@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,11 @@ from threadpoolctl import ThreadpoolController
 
 
 class _Limit:
-    """Holds BLAS to one thread from the first block that starts to the last that ends."""
+    """Holds BLAS to one thread from the first block that starts to the last that ends.
+
+    `threadpoolctl.threadpool_limits` alone leaves one thread for good where several threads enter and leave
+    it in turns: the last to leave restores what it met, which was the limit.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,16 +26,17 @@ class _Limit:
         with self._lock:
             self._n_blocks += 1
             if self._n_blocks == 1:
-                # looked up anew each time, in a millisecond: scipy and torch bring libraries of their own
-                self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
+                _in_a_thread_of_its_own(self._set)
 
     def leave(self) -> None:
         with self._lock:
             self._n_blocks -= 1
             if self._n_blocks == 0:
-                self._limit.restore_original_limits()
-                # a limit restores once more when it is collected, be it in the middle of the next one
-                self._limit = None
+                _in_a_thread_of_its_own(self._limit.restore_original_limits)
+
+    def _set(self) -> None:
+        # looked up anew each time, in a millisecond: scipy and torch bring libraries of their own
+        self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
 
 
 _LIMIT = _Limit()
@@ -57,3 +62,10 @@ def one_blas_thread() -> Iterator[None]:
         yield
     finally:
         _LIMIT.leave()
+
+
+def _in_a_thread_of_its_own(do: Callable[[], None]) -> None:
+    """Set limits from a thread that ends: one that lives on, threadpoolctl lets keep all others off."""
+    thread = threading.Thread(target=do)
+    thread.start()
+    thread.join()
