@@ -23,15 +23,28 @@ ENVIRONMENT = {
     "NO_PROXY": "127.0.0.1",
 }
 OTHER_SETTINGS = ("AWS_SESSION_TOKEN", "AWS_ALLOW_HTTP", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
-REFUSALS = {"/forbidden": "403 Forbidden", "/unknown-key": "401 Unauthorized"}
+
+
+@dataclass
+class Refusal:
+    """What requests that concern a part of a path are answered, so many times."""
+
+    part: str
+    status: str
+    code: str
+    times: int = 1000
+
+    def concerns(self, path: str) -> bool:
+        return self.part in path and self.times > 0
 
 
 @dataclass
 class ObjectServer:
-    """Moto's S3 server behind a door that counts requests, and can make each take longer."""
+    """Moto's S3 server behind a door that counts requests, delays them, and refuses some."""
 
     latency_seconds: float = 0.0
     requests: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._application = DomainDispatcherApplication(create_backend_app)
@@ -44,11 +57,12 @@ class ObjectServer:
         path = environ["PATH_INFO"]
         self.requests.append(f"{environ['REQUEST_METHOD']} {path} {environ.get('HTTP_RANGE', '')}".strip())
         time.sleep(self.latency_seconds)
-        refusal = next((status for start, status in REFUSALS.items() if path.startswith(start)), None)
+        refusal = next((refusal for refusal in self.refusals if refusal.concerns(path)), None)
         if refusal is None:
             return self._application(environ, start_response)
-        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-        start_response(refusal, [("Content-Length", str(len(body)))])
+        refusal.times -= 1
+        body = f"<Error><Code>{refusal.code}</Code><Message>no</Message></Error>".encode()
+        start_response(refusal.status, [("Content-Length", str(len(body)))])
         return [body]
 
     def counted(self) -> list[str]:
@@ -75,6 +89,25 @@ def object_server() -> Iterator[ObjectServer]:
 
 
 @pytest.fixture
+def server(object_server) -> Iterator[ObjectServer]:
+    """The server, with nothing counted and nothing refused."""
+    object_server.counted()
+    yield object_server
+    object_server.latency_seconds = 0.0
+    object_server.refusals.clear()
+
+
+@pytest.fixture
+def refuse(server):
+    """Let the server refuse requests whose path has a part in it."""
+
+    def add(part: str, status: str, code: str, times: int = 1000) -> None:
+        server.refusals.append(Refusal(part, status, code, times))
+
+    return add
+
+
+@pytest.fixture
 def s3(object_server) -> str:
     """A place in a bucket that no other test uses."""
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
@@ -90,3 +123,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         "file": f"file://{tmp_path}/traces",
         "memory": f"memory://{uuid.uuid4().hex}",
     }[request.param]
+
+
+@pytest.fixture(params=["local", "s3"])
+def lasting_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place that outlives a process, and that others see."""
+    return request.getfixturevalue("s3") if request.param == "s3" else f"{tmp_path}/traces"

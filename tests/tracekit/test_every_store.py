@@ -1,5 +1,6 @@
 """What every store must do, whatever it is made of."""
 
+import itertools
 import threading
 import uuid
 
@@ -36,14 +37,12 @@ def test_what_is_not_there(store):
         assert store.get(key) is store.get_range(key, 0, 1) is store.get_range(key, -1, 1) is None
 
 
-@pytest.mark.parametrize("start", [0, 3, 9, 10, 40, -1, -4, -10, -40])
-@pytest.mark.parametrize("length", [0, 1, 4, 40])
-def test_ranges_are_slices(store, start, length):
+def test_ranges_are_slices(store):
     data = b"0123456789"
     store.put("a/b", data)
-    first = start if start >= 0 else max(0, 10 + start)
-
-    assert store.get_range("a/b", start, length) == data[first : first + length]
+    for start, length in itertools.product((0, 3, 9, 10, 40, -1, -4, -10, -40), (0, 1, 4, 40)):
+        first = start if start >= 0 else max(0, 10 + start)
+        assert store.get_range("a/b", start, length) == data[first : first + length], (start, length)
 
 
 def test_ranges_of_an_empty_object(store):
