@@ -8,6 +8,7 @@
     │   ├── NotATraceError       there is something, and it is not a trace
     │   ├── TraceExistsError     a new trace would overwrite another one
     │   ├── DamagedTraceError    a checksum fails, or a committed file is missing
+    │   ├── StoreError           where the trace lies cannot be reached, or refuses
     │   └── TraceWriteError      data does not fit what was declared, or cannot be written
     ├── ConfigurationError   an experiment's settings make no sense
     ├── TrainingError        a run cannot go on
@@ -40,6 +41,10 @@ class TraceExistsError(TraceError, FileExistsError):
 
 class DamagedTraceError(TraceError):
     """A checksum fails, or a file that a committed visit needs is missing."""
+
+
+class StoreError(TraceError, OSError):
+    """Where the trace lies cannot be reached, or refuses, or is named by a URL that makes no sense."""
 
 
 class TraceWriteError(TraceError):

@@ -13,6 +13,7 @@ import xarray as xr
 from tracekit.errors import NotATraceError
 from tracekit.layout import COMMIT_KEY, METADATA, TIMELINE, read_layout
 from tracekit.store import Store
+from tracekit.store.parallel import each
 from tracekit.stored import StoredSeries
 
 TIMELINE_COORDS = ("epoch", "position", "trained_task", "wall_time_seconds")
@@ -63,8 +64,8 @@ def read_extent(store: Store) -> Extent:
         )
     marker = StoredSeries(store, read_layout(store, COMMIT_KEY), 2)[:]
     committed, generation = (int(number) for number in marker)
-    timeline = {name: read_known(store, f"{TIMELINE}/{name}", committed) for name in TIMELINE_COORDS}
-    return Extent(committed, generation, timeline)
+    columns = each(store, lambda name: read_known(store, f"{TIMELINE}/{name}", committed), TIMELINE_COORDS)
+    return Extent(committed, generation, dict(zip(TIMELINE_COORDS, columns, strict=True)))
 
 
 def read_known(store: Store, key: str, n_most: int | None = None) -> npt.NDArray[Any]:

@@ -14,6 +14,7 @@ from tracekit.extent import Extent, read_known
 from tracekit.layout import METADATA, ArrayLayout, parse_array, read_document, read_layout
 from tracekit.schema import FieldRecord
 from tracekit.store import Store
+from tracekit.store.parallel import each
 from tracekit.stored import StoredRows, StoredSeries
 
 COORDINATES = ("visit", "update", "update_visit")
@@ -27,6 +28,7 @@ class _Group:
     name: str
     extent: Extent
     attributes: Mapping[str, Any]
+    children: tuple[str, ...]
     coords: dict[str, xr.Variable] = field(default_factory=dict)
 
     def token(self, *parts: object) -> str:
@@ -40,20 +42,21 @@ def open_group(store: Store, name: str, extent: Extent) -> dict[str, xr.Dataset]
     attributes = dict(read_document(store, f"{name}/{METADATA}").get("attributes", {}))
     labels = attributes.pop("labels", {})
     fields = attributes.pop("fields", None)
-    group = _Group(store, name, extent, attributes)
+    group = _Group(store, name, extent, attributes, tuple(store.children(name)))
     group.coords.update(_sample_coords(group))
     group.coords.update({dim: xr.Variable(dim, np.array(names, object)) for dim, names in labels.items()})
     if fields is None:
         return {name: _series_dataset(group)}
-    return {name: _named_dataset(group, fields), f"{name}/flat": _flat_dataset(group, fields)}
+    layout = read_layout(store, f"{name}/values")
+    named, flat = _named_dataset(group, layout, fields), _flat_dataset(group, layout, fields)
+    return {name: named, f"{name}/flat": flat}
 
 
 def _sample_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
-    present = set(group.store.children(group.name))
-    if "visit" in present:
+    if "visit" in group.children:
         visit = group.extent.clip(read_known(group.store, f"{group.name}/visit"))
         yield from group.extent.coords(visit).items()
-    if "update_visit" in present:
+    if "update_visit" in group.children:
         update_visit = group.extent.clip(read_known(group.store, f"{group.name}/update_visit"))
         update = read_known(group.store, f"{group.name}/update", len(update_visit))
         yield "update_visit", xr.Variable("update", update_visit)
@@ -61,8 +64,9 @@ def _sample_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
 
 
 def _series_dataset(group: _Group) -> xr.Dataset:
-    series = (n for n in group.store.children(group.name) if n not in (METADATA, *COORDINATES))
-    return xr.Dataset({name: _series(group, name) for name in series}, group.coords, group.attributes)
+    names = [name for name in group.children if name not in (METADATA, *COORDINATES)]
+    series = each(group.store, lambda name: _series(group, name), names)
+    return xr.Dataset(dict(zip(names, series, strict=True)), group.coords, group.attributes)
 
 
 def _series(group: _Group, name: str) -> xr.Variable:
@@ -73,8 +77,7 @@ def _series(group: _Group, name: str) -> xr.Variable:
     return xr.Variable(layout.dims, stored.lazy(group.token(name)), document.get("attributes", {}))
 
 
-def _named_dataset(group: _Group, fields: list[FieldRecord]) -> xr.Dataset:
-    layout = read_layout(group.store, f"{group.name}/values")
+def _named_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]) -> xr.Dataset:
     named = {record["name"]: _tensor(group, layout, record) for record in fields}
     return xr.Dataset(named, group.coords, group.attributes)
 
@@ -88,8 +91,7 @@ def _tensor(group: _Group, layout: ArrayLayout, record: FieldRecord) -> xr.Varia
     return xr.Variable((*layout.dims[:-1], *axes), stored.lazy(group.token(record["name"])), attrs)
 
 
-def _flat_dataset(group: _Group, fields: list[FieldRecord]) -> xr.Dataset:
-    layout = read_layout(group.store, f"{group.name}/values")
+def _flat_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]) -> xr.Dataset:
     stored = StoredRows(group.store, layout, group.coords["visit"].size, 0, layout.shape[-1:])
     attrs = {**group.attributes, "fields": fields}
     values = xr.Variable(layout.dims, stored.lazy(group.token("flat", "row")), attrs)

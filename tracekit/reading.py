@@ -12,6 +12,7 @@ from tracekit.extent import read_extent
 from tracekit.layout import COMMIT_KEY, FORMAT, FORMAT_VERSION, METADATA, TIMELINE, read_document
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
+from tracekit.store.parallel import each
 
 
 def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -20,7 +21,7 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
     Parameters
     ----------
     path : str or path
-        The trace, such as `"run.zarr"`.
+        The trace, a path or URL such as `"run.zarr"` or `"s3://bucket/run.zarr"`.
 
     Returns
     -------
@@ -52,10 +53,9 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
     store = open_store(path)
     attributes = _root_attributes(store)
     extent = read_extent(store)
-    nodes: dict[str, xr.Dataset] = {}
-    for group in store.children():
-        if group not in (METADATA, TIMELINE, COMMIT_KEY):
-            nodes.update(open_group(store, group, extent))
+    groups = [name for name in store.children() if name not in (METADATA, TIMELINE, COMMIT_KEY)]
+    opened = each(store, lambda name: open_group(store, name, extent), groups)
+    nodes = {path: dataset for group in opened for path, dataset in group.items()}
     facts = {**attributes, "snapshots_committed": extent.committed, "path": store.url}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})
 

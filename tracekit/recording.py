@@ -20,7 +20,7 @@ class Recording:
     Parameters
     ----------
     path : str or path
-        Where the trace will lie.
+        Where the trace will lie, a path or URL.
     recorders : sequence of Recorder
         What is recorded.
     overwrite : bool

@@ -15,6 +15,7 @@ from tracekit.indexing import full_key, span, within
 from tracekit.layout import ArrayLayout, Shape
 from tracekit.shards import read_shard
 from tracekit.store import Store
+from tracekit.store.parallel import each
 
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
@@ -82,8 +83,8 @@ class StoredRows:
 
     def _read(self, rows: npt.NDArray[np.int64], spans: tuple[range, ...]) -> Values:
         out = np.empty((len(rows), *map(len, spans)), self.layout.dtype)
-        for position, row in enumerate(rows.tolist()):
-            self._read_row(row, spans, out[position : position + 1])
+        numbered = enumerate(rows.tolist())
+        each(self.store, lambda item: self._read_row(item[1], spans, out[item[0] : item[0] + 1]), numbered)
         return out
 
     def _read_row(self, row: int, spans: tuple[range, ...], out: Values) -> None:
@@ -145,7 +146,7 @@ class StoredSeries:
         asked = span(parts[0], self.n_rows)
         size = self.layout.chunk[0]
         first = asked.start // size
-        chunks = [self._chunk(number) for number in range(first, -(-asked.stop // size))]
+        chunks = each(self.store, self._chunk, range(first, -(-asked.stop // size)))
         empty = np.empty((0, *self.shape[1:]), self.dtype)
         values = np.concatenate(chunks or [empty])[asked.start - first * size : asked.stop - first * size]
         found: Values = values[(within(parts[0], asked), *parts[1:])]

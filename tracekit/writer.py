@@ -82,7 +82,8 @@ class TraceWriter:
         self._codec = codec
         self._rows: dict[str, _DeclaredRows] = {}
         self._columns: dict[str, Column] = {}
-        self._pool = ThreadPoolExecutor(WRITING_THREADS, thread_name_prefix="tracekit-writer")
+        n_threads = max(WRITING_THREADS, store.parallel_requests)
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="tracekit-writer")
         self._pending: list[Future[None]] = []
         self._started = time.monotonic()
 
@@ -102,7 +103,7 @@ class TraceWriter:
         Parameters
         ----------
         path : str or path
-            Where it will lie.
+            Where it will lie: a path, or a URL that `tracekit.store.open_store` knows.
         plan : Plan
             The schedule of the run; arrays are laid out for all of it.
         attributes : mapping, optional
@@ -112,7 +113,7 @@ class TraceWriter:
         codec : {"lz4", "none"}
             Compression of tensors; `"none"` is faster to write and about an eighth larger.
         durability : {"fsync", "rename"}
-            Whether a committed visit survives a power cut, or only a killed process.
+            Whether a committed visit survives a power cut, or only a killed process, on a local disk.
 
         Raises
         ------

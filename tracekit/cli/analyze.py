@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import click
 
 from tracekit import plugins
+from tracekit.cli.parameters import TRACE
 from tracekit.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def analyze() -> None:
 
 
 def _command(analysis: Analysis) -> click.Command:
-    def run(runs: tuple[Path, ...], as_document: bool, out: Path | None, **options: Any) -> None:
+    def run(runs: tuple[str, ...], as_document: bool, out: Path | None, **options: Any) -> None:
         result = _computed(analysis, runs, options)
         report = analysis.report(result)
         if out is not None:
@@ -68,9 +69,7 @@ def _command(analysis: Analysis) -> click.Command:
         callback=run,
         help=f"{analysis.summary}\n\nTakes {count}.",
         params=[
-            click.Argument(
-                ["runs"], nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN..."
-            ),
+            click.Argument(["runs"], nargs=-1, required=True, type=TRACE, metavar="RUN..."),
             click.Option(["--json", "as_document"], is_flag=True, help="Print one JSON object."),
             click.Option(
                 ["--out"],
@@ -109,7 +108,7 @@ def _click_type(hint: Any) -> Any:
     return click.Choice(choices) if choices and all(isinstance(choice, str) for choice in choices) else str
 
 
-def _computed(analysis: Analysis, runs: tuple[Path, ...], options: dict[str, Any]) -> xr.Dataset:
+def _computed(analysis: Analysis, runs: tuple[str, ...], options: dict[str, Any]) -> xr.Dataset:
     from tracekit.cli.progress import computing
     from tracekit.reading import open_trace
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tracekit import plugins
+from tracekit.cli.parameters import TRACE
 from tracekit.errors import AnalysisError, TraceError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ FORMATS = ("png", "pdf", "svg")
 
 
 @click.command(short_help="Draw figures from traces.")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=TRACE, metavar="RUN...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the figures.")
 @click.option(
     "--only", multiple=True, metavar="NAME", help="Draw this figure only; may be given several times."
@@ -31,7 +32,7 @@ FORMATS = ("png", "pdf", "svg")
     default=("png", "pdf"),
     show_default=True,
 )
-def figures(runs: tuple[Path, ...], out: Path, only: tuple[str, ...], formats: tuple[str, ...]) -> None:
+def figures(runs: tuple[str, ...], out: Path, only: tuple[str, ...], formats: tuple[str, ...]) -> None:
     r"""Draw the figures that the traces RUN allow; runs are drawn side by side.
 
     \b

@@ -28,7 +28,9 @@ def read_configuration(path: Path, overrides: tuple[str, ...]) -> Configuration:
     return load_configuration(path, overrides)
 
 
-def record_run(configuration: Configuration, path: Path, *, label: str, overwrite: bool = False) -> None:
+def record_run(
+    configuration: Configuration, path: str | Path, *, label: str, overwrite: bool = False
+) -> None:
     """Train as configured, and record into a new trace."""
     from tracekit.cli.progress import RunProgress, waiting
     from tracekit.recording import Recording

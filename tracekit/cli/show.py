@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from tracekit.cli.parameters import TRACE
+
 
 @click.command(short_help="Show what a trace holds.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=TRACE)
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 @click.option("--configuration", is_flag=True, help="Print the configuration too.")
-def show(run: Path, as_document: bool, configuration: bool) -> None:
+def show(run: str, as_document: bool, configuration: bool) -> None:
     r"""Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
 
     \b
     Examples:
       tracekit show demo/cyclic.zarr
       tracekit show demo/cyclic.zarr --json
+      tracekit show s3://bucket/runs/cyclic.zarr
     """
     describe(run, as_document=as_document, configuration=configuration)
 
 
-def describe(run: Path, *, as_document: bool = False, configuration: bool = False) -> None:
+def describe(run: str, *, as_document: bool = False, configuration: bool = False) -> None:
     """Print what a trace holds."""
     from tracekit.cli.output import as_json, print_table, text
     from tracekit.reading import open_trace

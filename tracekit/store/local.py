@@ -1,4 +1,4 @@
-"""Where the bytes of a trace live: objects by key, replaced whole and atomically."""
+"""A store on a local disk."""
 
 from __future__ import annotations
 
@@ -9,44 +9,16 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
 
-from tracekit.errors import TraceError
-
-Durability = Literal["fsync", "rename"]
-
-
-class Store(Protocol):
-    """Objects by key. A `put` is atomic: a reader sees the old object or the new one, never a part."""
-
-    @property
-    def url(self) -> str:
-        """Where the store is, as a person would type it."""
-
-    def get(self, key: str) -> bytes | None:
-        """Give an object, or None where there is none."""
-
-    def get_range(self, key: str, start: int, length: int) -> bytes | None:
-        """Give `length` bytes from `start` (from the end if negative), or None where there is no object."""
-
-    def put(self, key: str, data: bytes) -> None:
-        """Put an object in place, whole; its content is durable on return."""
-
-    def sync(self) -> None:
-        """Make the names of all objects put so far durable."""
-
-    def children(self, prefix: str = "") -> Iterator[str]:
-        """Give the names directly under a prefix, sorted."""
-
-    def exists(self) -> bool:
-        """Say whether there is anything at all at the URL."""
-
-    def delete(self) -> None:
-        """Delete everything."""
+from tracekit.store.base import Durability
 
 
 class LocalStore:
     """A folder on a local disk.
+
+    A `put` writes a file beside, flushes it and renames it into place: atomic, and seen at once by every
+    process of the machine. With `"fsync"` its content is durable on return, and its name after `sync`.
+    `delete` takes the whole folder away in one step. Nothing keeps two writers apart.
 
     Parameters
     ----------
@@ -55,6 +27,8 @@ class LocalStore:
     durability : {"fsync", "rename"}
         `"fsync"` survives a power cut; `"rename"` survives a killed process, and is faster.
     """
+
+    parallel_requests = 1
 
     def __init__(self, root: Path, durability: Durability = "fsync") -> None:
         self.root = root
@@ -77,7 +51,7 @@ class LocalStore:
         """Give an object, or None where there is none."""
         try:
             return (self.root / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
@@ -86,7 +60,7 @@ class LocalStore:
             with (self.root / key).open("rb", buffering=0) as file:
                 size = os.fstat(file.fileno()).st_size
                 return os.pread(file.fileno(), length, start if start >= 0 else max(0, size + start))
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def put(self, key: str, data: bytes) -> None:
@@ -103,8 +77,7 @@ class LocalStore:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-        with self._lock:
-            self._unsynced.add(path.parent)
+        self._changed(path.parent)
 
     def sync(self) -> None:
         """Flush the folders that got new names."""
@@ -125,36 +98,37 @@ class LocalStore:
         """Say whether the folder holds anything."""
         return self.root.is_file() or any(self.children())
 
+    def remove(self, key: str) -> None:
+        """Remove an object, if it is there; durable after `sync`."""
+        path = self.root / key
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+            self._changed(path.parent)
+
+    def remove_tree(self, prefix: str) -> None:
+        """Remove a folder in it, if it is there; durable after `sync`."""
+        folder = self.root / prefix
+        if folder.is_dir():
+            shutil.rmtree(folder)
+            self._changed(folder.parent)
+            with self._lock:
+                self._unsynced = {path for path in self._unsynced if not path.is_relative_to(folder)}
+
     def delete(self) -> None:
         """Move the folder aside in one step, so that half a trace is never seen, then delete it."""
         aside = self.root.with_name(f".{self.root.name}.{uuid.uuid4().hex}.deleted")
         self.root.rename(aside)
         shutil.rmtree(aside)
 
+    def _changed(self, folder: Path) -> None:
+        with self._lock:
+            self._unsynced.add(folder)
+
     def _make_folder(self, folder: Path) -> None:
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
                 self._unsynced.update(parent for parent in (folder, *folder.parents) if parent != Path("/"))
-
-
-def open_store(path: str | os.PathLike[str], durability: Durability = "fsync") -> Store:
-    """Give the store at a path or `file://` URL.
-
-    Raises
-    ------
-    TraceError
-        If the URL names a kind of store that this version does not know.
-    """
-    text = os.fspath(path)
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return LocalStore(Path(text), durability)
-    if scheme == "file":
-        return LocalStore(Path(rest), durability)
-    raise TraceError(
-        f"{text}: traces live on a local disk, as a path or file:// URL; {scheme}:// is not known"
-    )
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -1,0 +1,153 @@
+"""What every store must do, whatever it is made of."""
+
+import itertools
+import threading
+import uuid
+
+import pytest
+
+from tracekit.errors import StoreError
+from tracekit.store import open_store
+from tracekit.store.filesystems import FilesystemStore
+
+
+@pytest.fixture(params=["local", "memory", "s3", "fsspec"])
+def store(request, tmp_path):
+    if request.param == "fsspec":
+        return FilesystemStore(f"memory://{uuid.uuid4().hex}")
+    if request.param == "s3":
+        return open_store(request.getfixturevalue("s3") + "/store")
+    url = f"{tmp_path}/store" if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+    return open_store(url)
+
+
+def test_objects_come_back(store):
+    store.put("a/b", b"0123456789")
+    store.put("a/b", b"9876543210")
+    store.put("empty", b"")
+    store.sync()
+
+    assert store.get("a/b") == b"9876543210"
+    assert store.get("empty") == b""
+
+
+def test_what_is_not_there(store):
+    store.put("a/b", b"1")
+    for key in ("a", "a/c", "a/b/c", "c"):
+        assert store.get(key) is store.get_range(key, 0, 1) is store.get_range(key, -1, 1) is None
+
+
+def test_ranges_are_slices(store):
+    data = b"0123456789"
+    store.put("a/b", data)
+    for start, length in itertools.product((0, 3, 9, 10, 40, -1, -4, -10, -40), (0, 1, 4, 40)):
+        first = start if start >= 0 else max(0, 10 + start)
+        assert store.get_range("a/b", start, length) == data[first : first + length], (start, length)
+
+
+def test_ranges_of_an_empty_object(store):
+    store.put("empty", b"")
+    assert store.get_range("empty", 0, 5) == store.get_range("empty", -5, 5) == b""
+
+
+def test_children_are_names_directly_under_a_prefix(store):
+    assert not store.exists()
+    assert list(store.children()) == []
+    for key in ("zarr.json", "w/zarr.json", "w/values/c/0/0", "w/values/c/1/0", "weights/x"):
+        store.put(key, b"1")
+
+    assert store.exists()
+    assert list(store.children()) == ["w", "weights", "zarr.json"]
+    assert list(store.children("w")) == ["values", "zarr.json"]
+    assert list(store.children("w/values/c")) == ["0", "1"]
+    assert list(store.children("we")) == list(store.children("nowhere")) == []
+
+
+def test_a_listing_is_never_old(store):
+    for number in range(5):
+        assert list(store.children("c")) == [str(n) for n in range(number)]
+        store.put(f"c/{number}", b"1")
+
+
+def test_removing(store):
+    for key in ("a/b", "a/c/d", "a/c/e", "ac/f", "g"):
+        store.put(key, b"1")
+    store.remove("a/b")
+    store.remove("a/b")
+    store.remove("no/such/key")
+    assert store.get("a/b") is None
+    assert store.get("a/c/d") == b"1"
+
+    store.remove_tree("a")
+    store.remove_tree("a")
+    store.sync()
+    assert list(store.children()) == ["ac", "g"]
+    assert store.get("ac/f") == b"1"
+
+
+def test_deleting_leaves_nothing_and_a_new_start(store):
+    for key in ("a/b", "g"):
+        store.put(key, b"1")
+    store.delete()
+    assert not store.exists()
+    store.put("h", b"1")
+    assert list(store.children()) == ["h"]
+
+
+def test_more_objects_than_a_page_of_a_listing_or_deletion(s3):
+    store = open_store(f"{s3}/store")
+    for number in range(1005):
+        store.put(f"c/{number}/0", b"1")
+    assert len(list(store.children("c"))) == 1005
+    store.remove_tree("c")
+    assert not store.exists()
+
+
+def test_readers_never_see_a_part(store):
+    contents = [bytes([n]) * 200_000 for n in range(2)]
+    store.put("a", contents[0])
+    stop, puts = threading.Event(), []
+
+    def write():
+        while not stop.is_set():
+            store.put("a", contents[len(puts) % 2])
+            puts.append(1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        seen = [store.get("a") for _ in range(60)]
+    finally:
+        stop.set()
+        writer.join()
+    assert puts
+    assert all(data in contents for data in seen)
+
+
+def test_another_client_sees_what_was_put(place):
+    open_store(f"{place}/run.zarr/").put("a", b"1")
+    assert open_store(f"{place}/run.zarr").get("a") == b"1"
+    assert open_store(f"{place}/run2.zarr").get("a") is None
+
+
+def test_a_url_names_its_store(place):
+    url = place.removeprefix("file://")
+    assert open_store(f"{place}/run.zarr").url == f"{url}/run.zarr"
+
+
+@pytest.mark.parametrize("url", ["s3:/traces/run.zarr", "memory:/run.zarr", "file:/tmp/run.zarr"])
+def test_a_url_that_was_made_a_path_is_refused(url):
+    with pytest.raises(StoreError, match="pass it as a str"):
+        open_store(url)
+
+
+@pytest.mark.parametrize("url", ["s3://traces", "s3://traces/", "gs://traces//"])
+def test_a_whole_bucket_is_no_trace(url):
+    with pytest.raises(StoreError, match="needs a name in the bucket"):
+        open_store(url)
+
+
+@pytest.mark.parametrize("url", ["gopher://run", "s3://UPPER case/run.zarr"])
+def test_urls_that_make_no_sense(url):
+    with pytest.raises(StoreError, match=url):
+        open_store(url)

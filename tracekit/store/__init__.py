@@ -1,0 +1,24 @@
+"""Where the bytes of a trace live: objects by key, in a folder, in memory or at an object store.
+
+`open_store` gives the store of a path or URL. What each guarantees, beyond what every `Store` does:
+
+=============  =====================================  =========================  ==========================
+store          `put` is durable on return             listing                    two writers
+=============  =====================================  =========================  ==========================
+path, file://  yes (`"fsync"`), its name after        what was put, at once      the later one wins, key by
+               `sync`; `"rename"`: survives a killed                             key
+               process, not a power cut
+memory://      while the process lives                what was put, at once      the same
+s3://, gs://   yes, as the provider promises          what was put, at once (S3  the same
+                                                      since 2020)
+others         as the library behind fsspec does it   the same; never cached     the same
+=============  =====================================  =========================  ==========================
+
+In the first three a `put` is atomic, so a commit marker put last is never seen before what it commits.
+"""
+
+from tracekit.store.base import Durability, Store
+from tracekit.store.local import LocalStore
+from tracekit.store.opening import open_store
+
+__all__ = ["Durability", "LocalStore", "Store", "open_store"]

@@ -1,0 +1,53 @@
+"""What is asked of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+Durability = Literal["fsync", "rename"]
+
+
+class Store(Protocol):
+    """Objects by key. A `put` is atomic: a reader sees the old object or the new one, never a part.
+
+    Keys are parts joined by `/`. Stores are safe to use from several threads.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where the store is, as a person would type it."""
+
+    @property
+    def parallel_requests(self) -> int:
+        """How many requests are worth having under way at once: 1 where waiting is not what takes time."""
+
+    def get(self, key: str) -> bytes | None:
+        """Give an object, or None where there is none."""
+
+    def get_range(self, key: str, start: int, length: int) -> bytes | None:
+        """Give `length` bytes from `start` (from the end if negative), or None where there is no object.
+
+        What lies beyond the object's end is left out.
+        """
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put an object in place, whole; its content is durable on return."""
+
+    def sync(self) -> None:
+        """Make the names of all objects put so far durable."""
+
+    def children(self, prefix: str = "") -> Iterator[str]:
+        """Give the names directly under a prefix, sorted."""
+
+    def exists(self) -> bool:
+        """Say whether there is anything at all at the URL."""
+
+    def remove(self, key: str) -> None:
+        """Remove an object, if it is there."""
+
+    def remove_tree(self, prefix: str) -> None:
+        """Remove every object under a prefix, if there are any."""
+
+    def delete(self) -> None:
+        """Delete everything."""

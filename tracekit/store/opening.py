@@ -1,0 +1,69 @@
+"""From a path or URL to its store."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from tracekit.errors import StoreError
+from tracekit.store.base import Durability, Store
+from tracekit.store.local import LocalStore
+from tracekit.store.memory import MemoryStore
+
+OBJECT_STORES = ("s3", "s3a", "gs")
+_FLATTENED_URL = re.compile(rf"({'|'.join((*OBJECT_STORES, 'memory', 'file'))}):/[^/]")
+
+
+def open_store(path: str | os.PathLike[str], durability: Durability = "fsync") -> Store:
+    """Give the store at a path or URL. Nothing is read or made.
+
+    Parameters
+    ----------
+    path : str or path
+        A path or `file://` URL; `memory://name`; `s3://bucket/…` or `gs://bucket/…` (needs the extra
+        `remote`); or a URL that fsspec knows.
+    durability : {"fsync", "rename"}
+        For a local disk; the others have one kind only.
+
+    Raises
+    ------
+    StoreError
+        If the URL names a kind of store that is not known, or no place in a bucket.
+    """
+    text = os.fspath(path)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        _refuse_flattened(text)
+        return LocalStore(Path(text), durability)
+    if scheme == "file":
+        return LocalStore(Path(rest), durability)
+    if scheme == "memory":
+        return MemoryStore(rest)
+    return _object_store(text, rest) if scheme in OBJECT_STORES else _filesystem(text)
+
+
+def _object_store(url: str, place: str) -> Store:
+    if not place.partition("/")[2].strip("/"):
+        raise StoreError(f"{url}: a trace needs a name in the bucket, such as {url.rstrip('/')}/run.zarr")
+    try:
+        from tracekit.store.remote import RemoteStore
+    except ImportError as error:
+        raise StoreError(
+            f"{url}: object stores need obstore: install the `remote` extra of tracekit-ml ({error})"
+        ) from error
+    return RemoteStore(url)
+
+
+def _filesystem(url: str) -> Store:
+    from tracekit.store.filesystems import FilesystemStore
+
+    return FilesystemStore(url)
+
+
+def _refuse_flattened(text: str) -> None:
+    """Refuse what pathlib makes of a URL, before a folder of that name is made."""
+    if _FLATTENED_URL.match(text):
+        raise StoreError(
+            f"{text}: looks like a URL that was made a Path, which drops a slash; pass it as a str"
+        )

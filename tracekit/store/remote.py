@@ -1,0 +1,183 @@
+"""A store at an object store over HTTP, through obstore."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, GenericError
+from obstore.store import from_url
+
+from tracekit.errors import StoreError
+from tracekit.store.explaining import explained, names_no_bucket
+
+if TYPE_CHECKING:
+    from obstore import SuffixRange
+    from obstore.store import ClientConfig, RetryConfig
+
+    ByteRange = tuple[int, int] | SuffixRange
+
+PARALLEL_REQUESTS = 16
+PART_BYTES = 32 << 20
+PARTS_AT_ONCE = 4
+# of one request with its body: obstore's 30 s would cut off a slow line within a shard of 256 MiB
+TIMEOUT = "5min"
+# as obstore has them: 10 times, with growing pauses, within 3 minutes
+RETRIES: RetryConfig = {}
+
+
+class RemoteStore:
+    """A prefix in a bucket of S3, of anything that speaks its protocol, or of Google Cloud Storage.
+
+    Credentials, region and endpoint come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`; `GOOGLE_APPLICATION_CREDENTIALS`) and are never
+    pickled. Plain HTTP is for endpoints on this machine, or where `AWS_ALLOW_HTTP=true`.
+
+    A `put` is atomic and durable on return: one request up to 32 MiB, a multipart upload above, which appears
+    when it is complete (one cut off leaves parts that a lifecycle rule of the bucket should clear). A `get`
+    or listing that starts after a `put` has returned sees it. `delete` is not atomic: it takes the objects
+    at the root, `zarr.json` among them, last, so that one cut off can be repeated; who reads meanwhile gets
+    errors. Nothing keeps two writers apart. Requests that fail for a passing reason are repeated.
+
+    Parameters
+    ----------
+    url : str
+        Such as `s3://bucket/runs/first.zarr`.
+
+    Raises
+    ------
+    StoreError
+        If the URL or the environment makes no sense; from every method, if the store cannot be reached or
+        refuses.
+    """
+
+    parallel_requests = PARALLEL_REQUESTS
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        with self._explaining():
+            self._client = from_url(self._url, client_options=_client_options(), retry_config=RETRIES)
+
+    @property
+    def url(self) -> str:
+        """The URL."""
+        return self._url
+
+    def __reduce__(self) -> tuple[type[RemoteStore], tuple[str]]:
+        return RemoteStore, (self._url,)
+
+    def get(self, key: str) -> bytes | None:
+        """Give an object, or None where there is none."""
+        with self._explaining(key):
+            return self._get(key, None)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes | None:
+        """Give `length` bytes from `start` (from the end if negative), or None where there is no object.
+
+        It takes one request, from the end too.
+        """
+        # a range that is asked for must not be empty
+        asked: ByteRange = {"suffix": -start} if start < 0 else (start, start + max(1, length))
+        with self._explaining(key):
+            data = self._get(key, asked)
+        return None if data is None else data[:length]
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put an object in place, and wait until the store has it."""
+        with self._explaining(key):
+            obstore.put(self._client, key, data, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+
+    def sync(self) -> None:
+        """Do nothing: what was put is durable, and so is its name."""
+
+    def children(self, prefix: str = "") -> Iterator[str]:
+        """Give the names directly under a prefix, sorted."""
+        folders, objects = self._list(prefix)
+        return iter(sorted({path.rpartition("/")[2] for path in (*folders, *objects)}))
+
+    def exists(self) -> bool:
+        """Say whether there is any object."""
+        return any(self.children())
+
+    def remove(self, key: str) -> None:
+        """Remove an object, if it is there."""
+        with self._explaining(key):
+            obstore.delete(self._client, [key])
+
+    def remove_tree(self, prefix: str) -> None:
+        """Remove every object under a prefix, up to a thousand with each request."""
+        with self._explaining(prefix):
+            found = [item["path"] for part in obstore.list(self._client, prefix) for item in part]
+            if found:
+                obstore.delete(self._client, found)
+
+    def delete(self) -> None:
+        """Delete everything, what lies at the root last."""
+        folders, objects = self._list("")
+        for folder in folders:
+            self.remove_tree(folder)
+        for key in objects:
+            self.remove(key)
+
+    def _get(self, key: str, asked: ByteRange | None) -> bytes | None:
+        try:
+            result = obstore.get(self._client, key, options={"range": asked} if asked else {})
+            return bytes(result.bytes())
+        except FileNotFoundError as error:
+            if names_no_bucket(error):
+                raise
+            return None
+        except GenericError as error:
+            if "416 Range Not Satisfiable" in str(error):
+                return b""
+            if "non-partial response" in str(error):  # some servers' answer where the object is empty
+                return _cut(self._get(key, None), asked)
+            raise
+
+    def _list(self, prefix: str) -> tuple[list[str], list[str]]:
+        """Give the prefixes and the keys directly under a prefix."""
+        with self._explaining(prefix):
+            found = obstore.list_with_delimiter(self._client, prefix)
+        return list(found["common_prefixes"]), [item["path"] for item in found["objects"]]
+
+    @contextlib.contextmanager
+    def _explaining(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, OSError, ValueError) as error:
+            raise StoreError(explained(f"{self._url}/{key}".rstrip("/"), error)) from error
+
+
+def _cut(data: bytes | None, asked: ByteRange | None) -> bytes | None:
+    """Cut a range out of a whole object."""
+    if data is None or asked is None:
+        return data
+    return data[slice(*asked)] if isinstance(asked, tuple) else data[-asked["suffix"] :]
+
+
+def _client_options() -> ClientConfig:
+    allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+    return {
+        "allow_http": allowed or _on_this_machine(os.environ.get("AWS_ENDPOINT_URL", "")),
+        "timeout": TIMEOUT,
+    }
+
+
+def _on_this_machine(endpoint: str) -> bool:
+    """Say whether what is sent to an endpoint never leaves this machine.
+
+    Examples
+    --------
+    >>> _on_this_machine("http://127.0.0.1:9000"), _on_this_machine("http://10.0.0.7:9000")
+    (True, False)
+    """
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
