@@ -38,7 +38,8 @@ class Codec:
 
     def encode(self, values: npt.NDArray[Any]) -> bytes:
         """Turn the values of a chunk, C-contiguous and little-endian, into bytes."""
-        return b"".join(self.encoded(values))
+        data, check = self.encoded(values)
+        return bytes(data) + check
 
     def encoded(self, values: npt.NDArray[Any]) -> tuple[Buffer, bytes]:
         """Give the same in two parts, data and checksum; data may be the values themselves, not copied."""

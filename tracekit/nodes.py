@@ -100,8 +100,8 @@ def _tensor(group: _Group, layout: ArrayLayout, record: FieldRecord) -> xr.Varia
 
 def _flat_dataset(group: _Group, fields: list[FieldRecord]) -> xr.Dataset:
     layout = read_layout(group.store, f"{group.name}/values")
-    tail = layout.shape[-1:]
-    stored = StoredRows(group.store, layout, group.rows, ((0, *tail),), tail)
+    n_elements = layout.shape[-1]
+    stored = StoredRows(group.store, layout, group.rows, ((0, n_elements),), (n_elements,))
     attrs = {**group.attributes, "fields": fields}
     values = xr.Variable(layout.dims, StoredArray(stored, group.token("flat", "row")), attrs)
     return xr.Dataset({"values": values}, attrs=group.attributes)

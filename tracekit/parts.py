@@ -36,7 +36,7 @@ class ShardPart:
 
 
 def parts_of_row(
-    layout: ArrayLayout, spans: Sequence[range], place: int, most_bytes: int | None = None
+    layout: ArrayLayout, spans: Sequence[range], place: int, most_bytes: int
 ) -> Iterator[ShardPart]:
     """Give the parts that make up a stretch of a row, one or more for each shard.
 
@@ -46,9 +46,7 @@ def parts_of_row(
     if any(len(asked) == 0 for asked in spans):
         return
     corner = (*(asked.start for asked in spans[:-1]), spans[-1].start - place)
-    steps = layout.object_shape[1:]
-    if most_bytes is not None:
-        steps = (*steps[:-1], _columns_of_part(layout, spans, most_bytes))
+    steps = (*layout.object_shape[1:-1], _columns_of_part(layout, spans, most_bytes))
     grid = [range(s.start // n, -(-s.stop // n)) for s, n in zip(spans, steps, strict=True)]
     for at in itertools.product(*grid):
         stretch = [

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.codecs import CHECKSUM_BYTES, Buffer, checksum, verified
+from tracekit.codecs import CHECKSUM_BYTES, checksum, verified
 from tracekit.errors import DamagedTraceError
 from tracekit.layout import ArrayLayout, Shape
 from tracekit.store import Store
@@ -28,7 +28,7 @@ INDEX_ENTRY_BYTES = 16
 
 def encode_shard(layout: ArrayLayout, values: Values) -> bytes:
     """Encode what one shard holds of a row; `values` is as large as the shard, less at the array's edge."""
-    parts: list[Buffer] = []
+    parts: list[Any] = []
     index = np.empty((*layout.chunks_per_shard, 2), "<u8")
     offset = 0
     for place in np.ndindex(layout.chunks_per_shard):

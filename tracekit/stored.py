@@ -19,7 +19,7 @@ from tracekit.store import Store
 
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
-PART_BYTES = 1 << 20  # less than this is read before another thread has started
+PART_BYTES = 4 << 20  # what one request to the store gives; less than this is no work for a second thread
 Rows = npt.NDArray[np.int64]
 Stretch = tuple[int, int]
 Values = npt.NDArray[Any]
@@ -84,9 +84,7 @@ class StoredRows:
         inner = [within(part, part_span) for part, part_span in zip(parts[1:n_lead], middle, strict=True)]
         if self.tail:
             inner += [within(parts[n_lead], first), *parts[n_lead + 1 :]]
-        return values[
-            (0 if np.ndim(parts[0]) == 0 and not isinstance(parts[0], slice) else slice(None), *inner)
-        ]
+        return values[(0 if _is_one(parts[0]) else slice(None), *inner)]
 
     def read(self, n_threads: int = 1) -> Values:
         """Read everything, decoded into its place by several threads."""
@@ -102,7 +100,7 @@ class StoredRows:
         rows, one_row = self.rows, self.one_row
         if not one_row:
             part = parts[0]
-            rows, one_row = np.atleast_1d(rows[part]), isinstance(part, int | np.integer)
+            rows, one_row = np.atleast_1d(rows[part]), _is_one(part)
             parts[:1] = [] if one_row else [slice(None)]
         chosen = replace(self, rows=rows, one_row=one_row)
         place = len(chosen.lead)
@@ -120,10 +118,7 @@ class StoredRows:
     def _read(self, middle: Sequence[range], n_threads: int = 1) -> Values:
         n_columns = sum(stop - start for start, stop in self.stretches)
         out = np.empty((len(self.rows), *map(len, middle), n_columns), self.layout.dtype)
-        # a few parts for each thread; one that is read whole gives long requests
-        parts = self._parts(
-            middle, max(PART_BYTES, out[:1].nbytes // (2 * n_threads)) if n_threads > 1 else None
-        )
+        parts = self._parts(middle)
         jobs = [(position, part) for position in range(len(self.rows)) for part in parts]
 
         def work(share: list[tuple[int, ShardPart]]) -> None:
@@ -133,12 +128,12 @@ class StoredRows:
         in_threads(work, jobs, n_threads if out.nbytes > PART_BYTES else 1)
         return out.reshape(*out.shape[:-1], *self.tail)
 
-    def _parts(self, middle: Sequence[range], most_bytes: int | None) -> list[ShardPart]:
+    def _parts(self, middle: Sequence[range]) -> list[ShardPart]:
         """Say what of each row is to be read, the same for every row."""
         parts: list[ShardPart] = []
         place = 0
         for start, stop in self.stretches:
-            parts += parts_of_row(self.layout, (*middle, range(start, stop)), place, most_bytes)
+            parts += parts_of_row(self.layout, (*middle, range(start, stop)), place, PART_BYTES)
             place += stop - start
         return parts
 
@@ -158,6 +153,11 @@ class StoredRows:
         if len(self.tail) == 1 and fits > stored:
             fits = fits // stored * stored
         return (*lead, min(fits, max(1, self.tail[0])), *self.tail[1:])
+
+
+def _is_one(part: Any) -> bool:
+    """Say whether a part of a key is a number, which leaves no dim."""
+    return isinstance(part, int | np.integer)
 
 
 def _cut_stretches(stretches: tuple[Stretch, ...], first: int, last: int) -> tuple[Stretch, ...]:
