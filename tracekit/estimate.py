@@ -118,9 +118,9 @@ def require_space(kinds: Iterable[PlannedKind], out: Path) -> None:
     needed, free = sum(kind.total_bytes for kind in kinds), free_bytes(out)
     if needed > free:
         raise TraceWriteError(
-            f"{out}: the run writes up to {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free; record less "
-            "(`every`, `select`), choose another disk, or say --ignore-space (`tracekit plan` shows what takes "
-            "how much)"
+            f"{out}: the run writes up to {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free; record "
+            "less (`every`, `select`), choose another disk, or say --ignore-space (`tracekit plan` shows what "
+            "takes how much)"
         )
 
 
