@@ -15,6 +15,8 @@ from tracekit.errors import DamagedTraceError
 
 CHECKSUM_BYTES = 4
 CodecName = Literal["lz4", "none"]
+Bytes = npt.NDArray[np.uint8]
+Buffer = bytes | Bytes
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,13 @@ class Codec:
 
     def encode(self, values: npt.NDArray[Any]) -> bytes:
         """Turn the values of a chunk, C-contiguous and little-endian, into bytes."""
-        data: bytes = values.tobytes() if self.name == "none" else self._compress(values)
-        return data + checksum(data)
+        data, check = self.encoded(values)
+        return bytes(data) + check
+
+    def encoded(self, values: npt.NDArray[Any]) -> tuple[Buffer, bytes]:
+        """Give the same in two parts, data and checksum; data may be the values themselves, not copied."""
+        data = as_bytes(values) if self.name == "none" else self._compress(values)
+        return data, checksum(data)
 
     def decode_into(self, data: memoryview, out: npt.NDArray[Any], place: str) -> None:
         """Turn bytes into values in `out`, which is C-contiguous and as large as the chunk.
@@ -50,7 +57,7 @@ class Codec:
         body = verified(data, place)
         if self.name == "none":
             _check_length(len(body), out.nbytes, place)
-            out.reshape(-1).view(np.uint8)[:] = np.frombuffer(body, np.uint8)
+            out.reshape(-1).view(np.uint8)[:] = body
         else:
             _check_length(_blosc_length(body), out.nbytes, place)
             blosc.decompress(body, out)
@@ -60,21 +67,28 @@ class Codec:
         return compressed
 
 
-def checksum(data: bytes) -> bytes:
+def as_bytes(values: npt.NDArray[Any]) -> Bytes:
+    """See the memory of a C-contiguous array as bytes that cannot be changed; nothing is copied."""
+    data = values.reshape(-1).view(np.uint8)
+    data.flags.writeable = False  # google_crc32c takes nothing else
+    return data
+
+
+def checksum(data: Buffer) -> bytes:
     """Give the crc32c of `data` as four little-endian bytes (RFC 3720, appendix B.4)."""
     return int(google_crc32c.value(data)).to_bytes(CHECKSUM_BYTES, "little")
 
 
-def verified(data: memoryview, place: str) -> bytes:
-    """Give `data` without the checksum at its end, once that has been found right.
+def verified(data: memoryview, place: str) -> Bytes:
+    """Give `data` without the checksum at its end, once that has been found right; nothing is copied.
 
     Raises
     ------
     DamagedTraceError
         If it is not right; `place` says where.
     """
-    body = bytes(data[:-CHECKSUM_BYTES])
-    if bytes(data[-CHECKSUM_BYTES:]) != checksum(body):
+    body = np.frombuffer(data, np.uint8)[:-CHECKSUM_BYTES]
+    if data[-CHECKSUM_BYTES:] != checksum(body):
         raise DamagedTraceError(
             f"{place}: the checksum does not match, so these bytes are not those that were written; "
             "restore the file from a copy, or leave these visits out"
@@ -82,9 +96,9 @@ def verified(data: memoryview, place: str) -> bytes:
     return body
 
 
-def _blosc_length(body: bytes) -> int:
+def _blosc_length(body: Bytes) -> int:
     """Read how many bytes a blosc frame holds, from its own header (bytes 4 to 8)."""
-    return int.from_bytes(body[4:8], "little") if len(body) >= 16 else -1
+    return int.from_bytes(body[4:8].tobytes(), "little") if len(body) >= 16 else -1
 
 
 def _check_length(found: int, expected: int, place: str) -> None:

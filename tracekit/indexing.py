@@ -30,6 +30,9 @@ def span(part: Any, size: int) -> range:
     >>> span(slice(8, 2, -3), 10), span(-1, 10), span([4, 2], 10)
     (range(5, 9), range(9, 10), range(2, 5))
     """
+    if isinstance(part, slice):
+        taken = range(size)[part]
+        return range(min(taken[0], taken[-1]), max(taken[0], taken[-1]) + 1) if taken else range(0)
     asked = np.atleast_1d(np.arange(size)[part])
     return range(int(asked.min()), int(asked.max()) + 1) if asked.size else range(0)
 

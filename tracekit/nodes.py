@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from dask.base import tokenize
 
 from tracekit.extent import Extent, read_known
 from tracekit.layout import METADATA, ArrayLayout, parse_array, read_document, read_layout
+from tracekit.lazy import StoredArray
 from tracekit.schema import FieldRecord
 from tracekit.store import Store
 from tracekit.store.parallel import each
@@ -30,6 +33,11 @@ class _Group:
     attributes: Mapping[str, Any]
     children: tuple[str, ...]
     coords: dict[str, xr.Variable] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Places of the committed rows in the store."""
+        return np.arange(self.coords["visit"].size)
 
     def token(self, *parts: object) -> str:
         """Name a lazy array, the same for the same data, so that dask can tell equal work."""
@@ -85,14 +93,17 @@ def _named_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]
 def _tensor(group: _Group, layout: ArrayLayout, record: FieldRecord) -> xr.Variable:
     """Give one tensor by its shape. Axes are named by place and size, so that equal shapes share dims."""
     shape = tuple(record["shape"])
-    stored = StoredRows(group.store, layout, group.coords["visit"].size, record["offset"], shape)
+    start = record["offset"]
+    stored = StoredRows(group.store, layout, group.rows, ((start, start + math.prod(shape)),), shape)
     axes = [f"axis{axis}_{size}" for axis, size in enumerate(shape)]
     attrs = {"units": group.attributes.get("units", "1"), "recorded_dtype": record["dtype"]}
-    return xr.Variable((*layout.dims[:-1], *axes), stored.lazy(group.token(record["name"])), attrs)
+    lazy = StoredArray(stored, group.token(record["name"]))
+    return xr.Variable((*layout.dims[:-1], *axes), lazy, attrs)
 
 
 def _flat_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]) -> xr.Dataset:
-    stored = StoredRows(group.store, layout, group.coords["visit"].size, 0, layout.shape[-1:])
+    n_elements = layout.shape[-1]
+    stored = StoredRows(group.store, layout, group.rows, ((0, n_elements),), (n_elements,))
     attrs = {**group.attributes, "fields": fields}
-    values = xr.Variable(layout.dims, stored.lazy(group.token("flat", "row")), attrs)
+    values = xr.Variable(layout.dims, StoredArray(stored, group.token("flat", "row")), attrs)
     return xr.Dataset({"values": values}, attrs=group.attributes)

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from tracekit.errors import NotATraceError, TraceNotFoundError
-from tracekit.extent import read_extent
+from tracekit.extent import Extent, read_extent
 from tracekit.layout import COMMIT_KEY, FORMAT, FORMAT_VERSION, METADATA, TIMELINE, read_document
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
@@ -54,10 +54,16 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
     attributes = _root_attributes(store)
     extent = read_extent(store)
     groups = [name for name in store.children() if name not in (METADATA, TIMELINE, COMMIT_KEY)]
+    groups = [name for name in groups if not _being_declared(store, name, extent)]
     opened = each(store, lambda name: open_group(store, name, extent), groups)
     nodes = {path: dataset for group in opened for path, dataset in group.items()}
     facts = {**attributes, "snapshots_committed": extent.committed, "path": store.url}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})
+
+
+def _being_declared(store: Store, group: str, extent: Extent) -> bool:
+    """Say whether a writer that has committed nothing yet is still at making a group."""
+    return extent.committed == 0 and store.get(f"{group}/{METADATA}") is None
 
 
 def _root_attributes(store: Store) -> dict[str, Any]:

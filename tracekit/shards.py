@@ -8,8 +8,10 @@ about what the raw bytes in one file cost; any Zarr v3 reader reads the result.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,14 +28,15 @@ INDEX_ENTRY_BYTES = 16
 
 def encode_shard(layout: ArrayLayout, values: Values) -> bytes:
     """Encode what one shard holds of a row; `values` is as large as the shard, less at the array's edge."""
-    parts: list[bytes] = []
+    parts: list[Any] = []
     index = np.empty((*layout.chunks_per_shard, 2), "<u8")
     offset = 0
     for place in np.ndindex(layout.chunks_per_shard):
-        part = layout.codec.encode(_chunk_of(layout, values, place))
-        index[place] = offset, len(part)
-        offset += len(part)
-        parts.append(part)
+        data, check = layout.codec.encoded(_chunk_of(layout, values, place))
+        length = len(data) + len(check)
+        index[place] = offset, length
+        offset += length
+        parts += data, check
     trailer = index.tobytes()
     return b"".join((*parts, trailer, checksum(trailer)))
 
@@ -48,27 +51,45 @@ def encode_row(layout: ArrayLayout, row: int, values: Values) -> Iterator[tuple[
         yield layout.object_key(index), encode_shard(layout, whole[(slice(None), *block)])
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What is wanted of one chunk: its place in the shard, the part of it, and where that belongs."""
+
+    place: Shape
+    source: tuple[slice, ...]
+    target: tuple[slice, ...]
+
+
+def pieces_of(layout: ArrayLayout, wanted: tuple[slice, ...]) -> list[Piece]:
+    """Give the pieces that make up a part of a shard, the same for every row.
+
+    `wanted` is a slice of whole steps of 1 per dim, relative to the shard's corner.
+    """
+    grid = [range(w.start // c, -(-w.stop // c)) for w, c in zip(wanted, layout.chunk, strict=True)]
+    return [Piece(place, *_overlap(layout.chunk, place, wanted)) for place in itertools.product(*grid)]
+
+
 def read_shard(
     store: Store, layout: ArrayLayout, index: Shape, wanted: tuple[slice, ...], out: Values
 ) -> None:
-    """Read a part of one shard into `out`.
-
-    `wanted` is a slice of whole steps of 1 per dim, relative to the shard's corner; `out` has its shape.
+    """Read a part of one shard into `out`, which has the shape of `wanted` (see `pieces_of`).
 
     Raises
     ------
     DamagedTraceError
         If the shard is missing, cut short, or a checksum fails.
     """
-    key = layout.object_key(index)
+    read_pieces(store, layout, layout.object_key(index), pieces_of(layout, wanted), out)
+
+
+def read_pieces(store: Store, layout: ArrayLayout, key: str, pieces: Sequence[Piece], out: Values) -> None:
+    """Read pieces of one shard into `out`; see `read_shard`."""
     entries = _read_index(store, layout, key)
-    grid = tuple(range(w.start // c, -(-w.stop // c)) for w, c in zip(wanted, layout.chunk, strict=True))
-    places = [tuple(g[i] for g, i in zip(grid, at, strict=True)) for at in np.ndindex(*map(len, grid))]
-    first, data = _read_span(store, key, [entries[place] for place in places])
-    for place in places:
-        offset, length = (int(n) for n in entries[place])
+    spans = [entries[piece.place].tolist() for piece in pieces]
+    first, data = _read_span(store, key, spans)
+    for piece, (offset, length) in zip(pieces, spans, strict=True):
         encoded = data[offset - first : offset - first + length]
-        _decode_chunk(layout, encoded, place, wanted, out, f"{store.url}/{key}, chunk {place}")
+        _decode_chunk(layout, encoded, piece, out, f"{store.url}/{key}, chunk {piece.place}")
 
 
 def _chunk_of(layout: ArrayLayout, values: Values, place: Shape) -> Values:
@@ -96,25 +117,22 @@ def _read_index(store: Store, layout: ArrayLayout, key: str) -> npt.NDArray[np.u
     return np.frombuffer(body, "<u8").reshape(*layout.chunks_per_shard, 2)
 
 
-def _read_span(store: Store, key: str, entries: list[npt.NDArray[np.uint64]]) -> tuple[int, memoryview]:
+def _read_span(store: Store, key: str, spans: list[list[int]]) -> tuple[int, memoryview]:
     """Read from the first to the last wanted chunk at once: they lie one after another."""
-    first = min(int(offset) for offset, _ in entries)
-    last = max(int(offset) + int(length) for offset, length in entries)
+    first = min(offset for offset, _ in spans)
+    last = max(offset + length for offset, length in spans)
     return first, memoryview(store.get_range(key, first, last - first) or b"")
 
 
-def _decode_chunk(
-    layout: ArrayLayout, encoded: memoryview, place: Shape, wanted: tuple[slice, ...], out: Values, where: str
-) -> None:
+def _decode_chunk(layout: ArrayLayout, encoded: memoryview, piece: Piece, out: Values, where: str) -> None:
     """Decode one chunk, and copy what is wanted of it to where it belongs in `out`."""
-    source, target = _overlap(layout.chunk, place, wanted)
-    destination = out[target]
+    destination = out[piece.target]
     if destination.shape == layout.chunk and destination.flags.c_contiguous:
         layout.codec.decode_into(encoded, destination, where)
         return
     whole = np.empty(layout.chunk, layout.dtype)
     layout.codec.decode_into(encoded, whole, where)
-    destination[...] = whole[source]
+    destination[...] = whole[piece.source]
 
 
 def _overlap(

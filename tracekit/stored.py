@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -13,40 +14,53 @@ import numpy.typing as npt
 from tracekit.errors import DamagedTraceError
 from tracekit.indexing import full_key, span, within
 from tracekit.layout import ArrayLayout, Shape
-from tracekit.shards import read_shard
+from tracekit.parts import ShardPart, in_threads, parts_of_row, read_part
 from tracekit.store import Store
 from tracekit.store.parallel import each
 
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
+PART_BYTES = 4 << 20  # what one request to the store gives; less than this is no work for a second thread
+Rows = npt.NDArray[np.int64]
+Stretch = tuple[int, int]
 Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class StoredRows:
-    """A block of columns of the committed flat rows, seen in a shape of its own.
+    """Some columns of some committed flat rows, seen in a shape of their own.
 
     Parameters
     ----------
     store, layout
         Where the rows lie, and how.
-    n_rows : int
-        Committed rows; those after them do not exist for a reader.
-    start, tail : int and tuple of int
-        First column, and the shape that the columns from there on have: `(n,)` for a stretch of the row,
-        a tensor's shape for a tensor.
+    rows : array of int
+        The rows, by their place in the store; uncommitted ones do not exist for a reader.
+    stretches : sequence of (start, stop)
+        The columns, one stretch after another.
+    tail : tuple of int
+        The shape that the columns have: `(n,)` for a part of the row, a tensor's shape for a tensor.
+    one_row : bool
+        There is one row, and no dim for it.
     """
 
     store: Store
     layout: ArrayLayout
-    n_rows: int
-    start: int
+    rows: Rows
+    stretches: tuple[Stretch, ...]
     tail: Shape
+    one_row: bool = False
+
+    @property
+    def lead(self) -> Shape:
+        """Sizes of the dims before those of the tensor: rows, if there is a dim for them, and middle dims."""
+        rows = () if self.one_row else (len(self.rows),)
+        return (*rows, *self.layout.shape[1:-1])
 
     @property
     def shape(self) -> Shape:
-        """Committed rows, middle dims, and the shape of the tensor."""
-        return (self.n_rows, *self.layout.shape[1:-1], *self.tail)
+        """Rows, middle dims, and the shape of the tensor."""
+        return (*self.lead, *self.tail)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -61,60 +75,103 @@ class StoredRows:
     def __getitem__(self, key: Any) -> Values:
         """Read what a tuple of slices, integers and at most one list asks for."""
         parts = full_key(key, self.ndim)
-        n_lead = self.ndim - len(self.tail)
-        rows = np.atleast_1d(np.arange(self.n_rows)[parts[0]])
-        middle = [span(part, size) for part, size in zip(parts[1:n_lead], self.shape[1:n_lead], strict=True)]
-        columns, tail = self._columns(parts[n_lead:])
-        values = self._read(rows, (*middle, columns)).reshape(len(rows), *map(len, middle), *tail)
-        first = 0 if isinstance(parts[0], (int, np.integer)) else slice(None)
+        if self.one_row:
+            parts = (0, *parts)
+        chosen = replace(self, rows=np.atleast_1d(self.rows[parts[0]]), one_row=False)
+        n_lead = len(chosen.lead)
+        middle = [span(part, size) for part, size in zip(parts[1:n_lead], chosen.lead[1:], strict=True)]
+        first = span(parts[n_lead], self.tail[0]) if self.tail else range(0)
+        values = chosen._narrowed(first)._read(middle) if self.tail else chosen._read(middle)
         inner = [within(part, part_span) for part, part_span in zip(parts[1:n_lead], middle, strict=True)]
         if self.tail:
-            inner += [within(parts[n_lead], span(parts[n_lead], self.tail[0])), *parts[n_lead + 1 :]]
-        return values[(first, *inner)]
+            inner += [within(parts[n_lead], first), *parts[n_lead + 1 :]]
+        return values[(0 if _is_one(parts[0]) else slice(None), *inner)]
 
-    def _columns(self, parts: tuple[Any, ...]) -> tuple[range, Shape]:
-        """Give the columns to read: a stretch of the first dim of the tensor, whole in the others."""
-        if not self.tail:
-            return range(self.start, self.start + 1), ()
-        stretch = span(parts[0], self.tail[0])
+    def read(self, n_threads: int = 1) -> Values:
+        """Read everything, decoded into its place by several threads."""
+        values = self._read([range(size) for size in self.layout.shape[1:-1]], n_threads)
+        return values.reshape(self.shape)
+
+    def cut(self, key: Any) -> tuple[StoredRows, tuple[Any, ...]]:
+        """Leave out what a key does not ask for; give what remains, and the key for what was not done.
+
+        Rows are left out whatever asks for them, columns by a slice of the first dim of the tensor.
+        """
+        parts = list(full_key(key, self.ndim))
+        rows, one_row = self.rows, self.one_row
+        if not one_row:
+            part = parts[0]
+            rows, one_row = np.atleast_1d(rows[part]), _is_one(part)
+            parts[:1] = [] if one_row else [slice(None)]
+        chosen = replace(self, rows=rows, one_row=one_row)
+        place = len(chosen.lead)
+        if self.tail and isinstance(parts[place], slice) and parts[place].step in (None, 1):
+            chosen = chosen._narrowed(range(self.tail[0])[parts[place]])
+            parts[place] = slice(None)
+        return chosen, tuple(parts)
+
+    def _narrowed(self, first: range) -> StoredRows:
+        """Leave out all but a stretch of the first dim of the tensor."""
         width = math.prod(self.tail[1:])
-        first = self.start + stretch.start * width
-        return range(first, first + len(stretch) * width), (len(stretch), *self.tail[1:])
+        stretches = _cut_stretches(self.stretches, first.start * width, first.stop * width)
+        return replace(self, stretches=stretches, tail=(len(first), *self.tail[1:]))
 
-    def _read(self, rows: npt.NDArray[np.int64], spans: tuple[range, ...]) -> Values:
-        out = np.empty((len(rows), *map(len, spans)), self.layout.dtype)
-        numbered = enumerate(rows.tolist())
-        each(self.store, lambda item: self._read_row(item[1], spans, out[item[0] : item[0] + 1]), numbered)
-        return out
+    def _read(self, middle: Sequence[range], n_threads: int = 1) -> Values:
+        n_columns = sum(stop - start for start, stop in self.stretches)
+        out = np.empty((len(self.rows), *map(len, middle), n_columns), self.layout.dtype)
+        parts = self._parts(middle)
+        jobs = [(position, part) for position in range(len(self.rows)) for part in parts]
 
-    def _read_row(self, row: int, spans: tuple[range, ...], out: Values) -> None:
-        for index in self.layout.row_objects(row):
-            target, wanted = [], []
-            for asked, place, size in zip(spans, index[1:], self.layout.object_shape[1:], strict=True):
-                corner = place * size
-                start, stop = max(asked.start, corner), min(asked.stop, corner + size)
-                target.append(slice(start - asked.start, stop - asked.start))
-                wanted.append(slice(start - corner, stop - corner))
-            if all(part.stop > part.start for part in wanted):
-                part = out[(slice(None), *target)]
-                read_shard(self.store, self.layout, index, (slice(0, 1), *wanted), part)
+        def work(share: list[tuple[int, ShardPart]]) -> None:
+            for position, part in share:
+                read_part(self.store, self.layout, int(self.rows[position]), part, out[position])
 
-    def lazy(self, name: str) -> da.Array:
-        """Give a dask array: many samples and a block of columns in each task."""
-        return da.from_array(self, chunks=self._blocks(), name=name, asarray=False)
+        waiting = self.store.parallel_requests
+        in_threads(work, jobs, max(waiting, n_threads if out.nbytes > PART_BYTES else 1))
+        return out.reshape(*out.shape[:-1], *self.tail)
 
-    def _blocks(self) -> Shape:
+    def _parts(self, middle: Sequence[range]) -> list[ShardPart]:
+        """Say what of each row is to be read, the same for every row."""
+        parts: list[ShardPart] = []
+        place = 0
+        for start, stop in self.stretches:
+            parts += parts_of_row(self.layout, (*middle, range(start, stop)), place, PART_BYTES)
+            place += stop - start
+        return parts
+
+    def columns(self, stretches: Sequence[Stretch]) -> StoredRows:
+        """Give some stretches of the columns, one after another."""
+        return replace(self, stretches=tuple(stretches), tail=(sum(b - a for a, b in stretches),))
+
+    def blocks(self) -> Shape:
         """Choose blocks of at most 128 samples and 32 MiB, cut along the first dim of the tensor only."""
-        samples = max(1, min(self.n_rows, BLOCK_SAMPLES))
-        middle = (1,) * (len(self.layout.shape) - 2)
+        samples = max(1, min(len(self.rows), BLOCK_SAMPLES))
+        lead = (*(() if self.one_row else (samples,)), *(1 for _ in self.layout.shape[1:-1]))
         if not self.tail:
-            return (samples, *middle)
+            return lead
         width = max(1, math.prod(self.tail[1:]))
         fits = max(1, BLOCK_BYTES // (samples * width * self.layout.dtype.itemsize))
         stored = self.layout.chunk[-1]
         if len(self.tail) == 1 and fits > stored:
             fits = fits // stored * stored
-        return (samples, *middle, min(fits, max(1, self.tail[0])), *self.tail[1:])
+        return (*lead, min(fits, max(1, self.tail[0])), *self.tail[1:])
+
+
+def _is_one(part: Any) -> bool:
+    """Say whether a part of a key is a number, which leaves no dim."""
+    return isinstance(part, int | np.integer)
+
+
+def _cut_stretches(stretches: tuple[Stretch, ...], first: int, last: int) -> tuple[Stretch, ...]:
+    """Leave out all but the columns from `first` to `last`, counted over all stretches."""
+    kept: list[Stretch] = []
+    place = 0
+    for start, stop in stretches:
+        low, high = max(start, start + first - place), min(stop, start + last - place)
+        if low < high:
+            kept.append((low, high))
+        place += stop - start
+    return tuple(kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,9 @@ import numpy as np
 import xarray as xr
 
 from tracekit.errors import TraceError
+from tracekit.lazy import StoredArray
 from tracekit.schema import FieldRecord
+from tracekit.stored import Stretch
 
 
 def kinds(trace: xr.DataTree) -> tuple[str, ...]:
@@ -56,9 +58,7 @@ def flat(trace: xr.DataTree, kind: str, select: str | Sequence[str] | None = Non
     if select is None:
         return values
     records = _matching(values.attrs["fields"], (select,) if isinstance(select, str) else select, trace)
-    parts = [values.isel(element=slice(start, stop)) for start, stop in _stretches(records)]
-    chosen = xr.concat(parts, "element") if len(parts) > 1 else parts[0]
-    return chosen.assign_attrs(fields=records)
+    return _of_columns(values, _stretches(records)).assign_attrs(fields=records)
 
 
 def _matching(
@@ -75,9 +75,9 @@ def _matching(
     return found
 
 
-def _stretches(records: Sequence[FieldRecord]) -> list[tuple[int, int]]:
+def _stretches(records: Sequence[FieldRecord]) -> list[Stretch]:
     """Join neighbouring fields to stretches (start, stop) of columns."""
-    stretches: list[tuple[int, int]] = []
+    stretches: list[Stretch] = []
     for item in records:
         start, stop = item["offset"], item["offset"] + int(np.prod(item["shape"], dtype=np.int64))
         if stretches and stretches[-1][1] == start:
@@ -85,6 +85,15 @@ def _stretches(records: Sequence[FieldRecord]) -> list[tuple[int, int]]:
         else:
             stretches.append((start, stop))
     return stretches
+
+
+def _of_columns(values: xr.DataArray, stretches: Sequence[Stretch]) -> xr.DataArray:
+    data = values.variable.data
+    if isinstance(data, StoredArray):
+        n_columns = sum(stop - start for start, stop in stretches)
+        return values.isel(element=slice(n_columns)).copy(data=data.columns(stretches))
+    parts = [values.isel(element=slice(start, stop)) for start, stop in stretches]
+    return xr.concat(parts, "element") if len(parts) > 1 else parts[0]
 
 
 def _path(trace: xr.DataTree) -> str:

@@ -156,9 +156,10 @@ class TraceWriter:
             "labels": {rows.middle[0]: list(rows.middle[1])} if rows.middle else {},
             "fields": field_records(rows.fields),
         }
-        self._store.put(f"{rows.group}/{METADATA}", group_metadata(attributes))
         self._store.put(f"{layout.key}/{METADATA}", layout.metadata({}))
         self._write_known(Series(rows.group, "visit", dtype="int64"), rows.visits)
+        # last, since it is what shows a reader a group
+        self._store.put(f"{rows.group}/{METADATA}", group_metadata(attributes))
         self._rows[rows.group] = _DeclaredRows(
             rows, layout, {visit: i for i, visit in enumerate(rows.visits)}
         )
@@ -178,7 +179,6 @@ class TraceWriter:
             raise TraceWriteError(f"series of one group at a time; found {sorted({s.group for s in series})}")
         self._refuse_twice(group)
         names = {dim: list(values) for dim, values in (labels or {}).items()}
-        self._store.put(f"{group}/{METADATA}", group_metadata({"labels": names}))
         samples = {item.sample for item in series}
         if "visit" in samples:
             self._write_known(Series(group, "visit", dtype="int64"), range(self.plan.n_visits + 1))
@@ -189,6 +189,7 @@ class TraceWriter:
             self._write_known(Series(group, "update_visit", "update", dtype="int64"), visits)
         for item in series:
             self._declare_column(item, tuple(len(names[dim]) for dim in item.dims))
+        self._store.put(f"{group}/{METADATA}", group_metadata({"labels": names}))  # last, as for rows
 
     def put_row(self, group: str, visit: int, values: npt.NDArray[Any]) -> None:
         """Put the row of a kind at a visit, dims ([middle,] element); it is written in the background.

@@ -73,6 +73,7 @@ def test_blocks_hold_many_visits_each():
     """A task per visit, or per stored chunk, costs more than the reading itself."""
     from tracekit.codecs import Codec
     from tracekit.layout import ArrayLayout
+    from tracekit.lazy import StoredArray
     from tracekit.stored import StoredRows
 
     columns = 1 << 16
@@ -85,7 +86,8 @@ def test_blocks_hold_many_visits_each():
         None,
         Codec("lz4", 4),
     )
-    lazy = StoredRows(LocalStore("nowhere"), big, 1000, 0, (40 * columns,)).lazy("name")
+    stored = StoredRows(LocalStore("nowhere"), big, np.arange(1000), ((0, 40 * columns),), (40 * columns,))
+    lazy = StoredArray(stored, "name")
 
     assert lazy.chunks[0][0] == 128
     assert lazy.npartitions == 8 * 40

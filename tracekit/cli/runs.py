@@ -11,6 +11,7 @@ from tracekit import plugins
 from tracekit.errors import PluginError
 
 if TYPE_CHECKING:
+    from tracekit.protocols import Recorder
     from tracekit.training import Configuration
 
 NEEDS_TRAIN = "training needs torch and transformers: install the `train` extra of tracekit-ml"
@@ -28,21 +29,31 @@ def read_configuration(path: Path, overrides: tuple[str, ...]) -> Configuration:
     return load_configuration(path, overrides)
 
 
+def make_recorders(configuration: Configuration) -> list[Recorder]:
+    """Make the recorders that a configuration names."""
+    return [plugins.make("tracekit.recorders", item.kind, item.options) for item in configuration.recorders]
+
+
 def record_run(
-    configuration: Configuration, path: str | Path, *, label: str, overwrite: bool = False
+    configuration: Configuration,
+    path: str | Path,
+    *,
+    label: str,
+    overwrite: bool = False,
+    ignore_space: bool = False,
 ) -> None:
-    """Train as configured, and record into a new trace."""
+    """Train as configured, and record into a new trace, if it fits on the disk."""
     from tracekit.cli.progress import RunProgress, waiting
+    from tracekit.estimate import planned_kinds, require_space
     from tracekit.recording import Recording
 
     with waiting(f"preparing documents and model for {label}"):
         from tracekit.training import prepare, train
 
-        recorders = [
-            plugins.make("tracekit.recorders", item.kind, item.options) for item in configuration.recorders
-        ]
+        recording = Recording(path, make_recorders(configuration), overwrite=overwrite)
         run = prepare(configuration)
-    recording = Recording(path, recorders, overwrite=overwrite)
+        if not ignore_space:
+            require_space(planned_kinds(run, make_recorders(configuration)), path)
     try:
         train(run, [recording, RunProgress(label)])
     except KeyboardInterrupt:

@@ -13,7 +13,9 @@ from tracekit.cli.parameters import TRACE
 @click.argument("run", type=TRACE)
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 @click.option("--configuration", is_flag=True, help="Print the configuration too.")
-def show(run: str, as_document: bool, configuration: bool) -> None:
+@click.option("--follow", "following", is_flag=True, help="Show how far a run is, until it ends or Ctrl-C.")
+@click.option("--interval", default=2.0, type=click.FloatRange(min=0.01), help="Seconds between looks.")
+def show(run: str, as_document: bool, configuration: bool, following: bool, interval: float) -> None:
     r"""Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
 
     \b
@@ -21,7 +23,13 @@ def show(run: str, as_document: bool, configuration: bool) -> None:
       tracekit show demo/cyclic.zarr
       tracekit show demo/cyclic.zarr --json
       tracekit show s3://bucket/runs/cyclic.zarr
+      tracekit show demo/cyclic.zarr --follow --interval 5
     """
+    if following:
+        from tracekit.cli.follow import follow
+
+        follow(run, interval, as_document=as_document)
+        return
     describe(run, as_document=as_document, configuration=configuration)
 
 

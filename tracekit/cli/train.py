@@ -14,7 +14,10 @@ from tracekit.cli.parameters import TRACE
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", required=True, type=TRACE, help="Where the trace will lie, a path or URL.")
 @click.option("--overwrite", is_flag=True, help="Replace the trace that is there.")
-def train(configuration: Path, overrides: tuple[str, ...], out: str, overwrite: bool) -> None:
+@click.option("--ignore-space", is_flag=True, help="Start even if the trace may not fit on the disk.")
+def train(
+    configuration: Path, overrides: tuple[str, ...], out: str, overwrite: bool, ignore_space: bool
+) -> None:
     r"""Train a run as CONFIGURATION (YAML or TOML) says, and record it into a trace.
 
     Settings can be replaced on the command line by their dotted name; values are written as in YAML.
@@ -28,6 +31,7 @@ def train(configuration: Path, overrides: tuple[str, ...], out: str, overwrite: 
     from tracekit.cli.runs import read_configuration, record_run
     from tracekit.cli.show import describe
 
-    record_run(read_configuration(configuration, overrides), out, label=out, overwrite=overwrite)
+    settings = read_configuration(configuration, overrides)
+    record_run(settings, out, label=out, overwrite=overwrite, ignore_space=ignore_space)
     describe(out)
     click.echo(f"\nNext: tracekit analyze recovery {out}   or: tracekit figures {out} --out figures")
