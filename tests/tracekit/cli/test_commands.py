@@ -4,7 +4,6 @@ import csv
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -54,19 +53,17 @@ def fails(monkeypatch, capsys, *arguments):
 
 
 def test_help_is_there_at_once():
+    """What takes time is importing; a tenth of a second without any of these (0.12 s, idle)."""
     program = Path(sys.executable).with_name("tracekit")
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - started)
+    done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
     assert all(name in done.stdout for name in ("demo", "train", "show", "list", "analyze", "figures"))
+    code = "from tracekit.cli.main import cli; cli(['--help'])"
     imported = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "tracekit.cli.main"], capture_output=True, text=True
-    ).stderr
-    for heavy in ("torch", "xarray", "dask", "scipy", "matplotlib", "zarr"):
-        assert f"| {heavy}\n" not in imported
-    assert min(seconds) < 0.5
+        [sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True
+    )
+    names = {line.rpartition("|")[2].strip() for line in imported.stderr.splitlines()}
+    assert "tracekit.cli.analyze" in names, "every command has been loaded for its line of help"
+    assert not names & {"torch", "xarray", "dask", "numpy", "scipy", "matplotlib", "zarr", "rich.table"}
 
 
 @pytest.mark.parametrize("command", ["analyze", "demo", "figures", "list", "show", "train"])
