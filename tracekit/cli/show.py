@@ -13,7 +13,7 @@ import click
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 @click.option("--configuration", is_flag=True, help="Print the configuration too.")
 def show(run: Path, as_document: bool, configuration: bool) -> None:
-    r"""Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
+    """Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ import click
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the trace will lie.")
 @click.option("--overwrite", is_flag=True, help="Replace the trace that is there.")
 def train(configuration: Path, overrides: tuple[str, ...], out: Path, overwrite: bool) -> None:
-    r"""Train a run as CONFIGURATION (YAML or TOML) says, and record it into a trace.
+    """Train a run as CONFIGURATION (YAML or TOML) says, and record it into a trace.
 
     Settings can be replaced on the command line by their dotted name; values are written as in YAML.
 
