@@ -51,8 +51,8 @@ def put(trace, number):
 def test_a_visit_takes_one_request_per_object_and_the_marker_comes_last(s3, server):
     trace = start(f"{s3}/run.zarr")
     for number in range(3):
-        put(trace, number)
         server.counted()
+        put(trace, number)
         trace._drain()
         data = len(server.requests)
         trace.commit(PLAN.visit(number))

@@ -42,7 +42,7 @@ class Analyses(click.Group):
 
 @click.command(cls=Analyses, short_help="Compute numbers from traces.", subcommand_metavar="NAME RUN...")
 def analyze() -> None:
-    r"""Compute the analysis NAME from one or several traces, and print its numbers.
+    """Compute the analysis NAME from one or several traces, and print its numbers.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ FORMATS = ("png", "pdf", "svg")
     show_default=True,
 )
 def figures(runs: tuple[str, ...], out: Path, only: tuple[str, ...], formats: tuple[str, ...]) -> None:
-    r"""Draw the figures that the traces RUN allow; runs are drawn side by side.
+    """Draw the figures that the traces RUN allow; runs are drawn side by side.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from tracekit.errors import PluginError
 @click.command("list", short_help="List recorders, analyses, figures and commands.")
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 def list_plugins(as_document: bool) -> None:
-    r"""List what there is to record, analyse and draw with, built in or brought by other packages.
+    """List what there is to record, analyse and draw with, built in or brought by other packages.
 
     A package brings its own through the entry-point groups tracekit.recorders, tracekit.analyses,
     tracekit.figures and tracekit.commands.

@@ -44,7 +44,7 @@ class Plugins(click.Group):
 @click.command(cls=Plugins, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tracekit-ml", prog_name="tracekit")
 def cli() -> None:
-    r"""Record training runs into traces, and analyse them.
+    """Record training runs into traces, and analyse them.
 
     \b
     A first look:

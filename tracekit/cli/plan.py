@@ -17,7 +17,7 @@ from tracekit.cli.parameters import TRACE
 @click.option("--out", default=".", type=TRACE, help="Where the trace will lie, a path or URL.")
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 def plan(configuration: Path, overrides: tuple[str, ...], out: str, as_document: bool) -> None:
-    r"""Show what a run as CONFIGURATION says will write: tensors, visits, bytes and files of each kind.
+    """Show what a run as CONFIGURATION says will write: tensors, visits, bytes and files of each kind.
 
     Builds the model and loads the tasks, and trains nothing. Bytes are before compression, so at most.
 

@@ -16,7 +16,7 @@ from tracekit.cli.parameters import TRACE
 @click.option("--follow", "following", is_flag=True, help="Show how far a run is, until it ends or Ctrl-C.")
 @click.option("--interval", default=2.0, type=click.FloatRange(min=0.01), help="Seconds between looks.")
 def show(run: str, as_document: bool, configuration: bool, following: bool, interval: float) -> None:
-    r"""Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
+    """Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
 
     \b
     Examples:

@@ -18,7 +18,7 @@ from tracekit.cli.parameters import TRACE
 def train(
     configuration: Path, overrides: tuple[str, ...], out: str, overwrite: bool, ignore_space: bool
 ) -> None:
-    r"""Train a run as CONFIGURATION (YAML or TOML) says, and record it into a trace.
+    """Train a run as CONFIGURATION (YAML or TOML) says, and record it into a trace.
 
     Settings can be replaced on the command line by their dotted name; values are written as in YAML.
 
