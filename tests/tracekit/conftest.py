@@ -113,16 +113,12 @@ def s3(object_server) -> str:
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 
-@pytest.fixture(params=["local", "file", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place of every kind of store, to put traces under."""
     if request.param == "s3":
         return request.getfixturevalue("s3")
-    return {
-        "local": f"{tmp_path}/traces",
-        "file": f"file://{tmp_path}/traces",
-        "memory": f"memory://{uuid.uuid4().hex}",
-    }[request.param]
+    return f"memory://{uuid.uuid4().hex}" if request.param == "memory" else f"{tmp_path}/traces"
 
 
 @pytest.fixture(params=["local", "s3"])

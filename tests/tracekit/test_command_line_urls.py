@@ -30,7 +30,7 @@ def test_a_run_from_training_to_numbers(place):
 
     shown = json.loads(tracekit("show", url, "--json"))
     assert (shown["status"], shown["snapshots_committed"]) == ("complete", 10)
-    assert shown["path"] == url.removeprefix("file://")
+    assert shown["path"] == url
     assert [kind["kind"] for kind in shown["kinds"]] == ["losses", "weights"]
     numbers = json.loads(tracekit("analyze", "recovery", url, "--json"))
     assert numbers

@@ -130,9 +130,25 @@ def test_another_client_sees_what_was_put(place):
     assert open_store(f"{place}/run2.zarr").get("a") is None
 
 
+def test_names_are_taken_as_they_are(place):
+    names = ["run 1.zarr", "run%201.zarr", "run#1.zarr", "run#2.zarr", "run?.zarr", "größe*[1].zarr"]
+    for name in names:
+        open_store(f"{place}/{name}").put("a b/ü#?%20", name.encode())
+    for name in names:
+        store = open_store(f"{place}/{name}")
+        assert store.get("a b/ü#?%20") == name.encode()
+        assert list(store.children("a b")) == ["ü#?%20"]
+    if not place.startswith("memory"):
+        assert set(open_store(place).children()) == set(names)
+
+
 def test_a_url_names_its_store(place):
-    url = place.removeprefix("file://")
-    assert open_store(f"{place}/run.zarr").url == f"{url}/run.zarr"
+    assert open_store(f"{place}/run.zarr").url == f"{place}/run.zarr"
+
+
+def test_a_file_url_is_the_path(tmp_path):
+    open_store(f"file://{tmp_path}/run.zarr").put("a", b"1")
+    assert open_store(tmp_path / "run.zarr").get("a") == b"1"
 
 
 @pytest.mark.parametrize("url", ["s3:/traces/run.zarr", "memory:/run.zarr", "file:/tmp/run.zarr"])
@@ -147,7 +163,16 @@ def test_a_whole_bucket_is_no_trace(url):
         open_store(url)
 
 
-@pytest.mark.parametrize("url", ["gopher://run", "s3://UPPER case/run.zarr"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "gopher://run",
+        "s3://no bucket/run.zarr",
+        "s3:///run.zarr",
+        "s3://b/x/../run.zarr",
+        "s3://b/x//run.zarr",
+    ],
+)
 def test_urls_that_make_no_sense(url):
     with pytest.raises(StoreError, match=url):
         open_store(url)

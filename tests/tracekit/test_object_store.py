@@ -85,7 +85,7 @@ def test_a_shard_takes_its_index_and_one_range(s3, server):
 
 def test_opening_takes_few_requests_however_long_the_run(s3, server):
     counts = []
-    for n_epochs in (2, 40):
+    for n_epochs in (2, 15):
         url = write_example_trace(f"{s3}/{n_epochs}.zarr", n_epochs=n_epochs)
         server.counted()
         open_trace(url)
@@ -169,6 +169,17 @@ def test_nobody_listens(s3, closed_port, few_retries, monkeypatch):
 def test_plain_http_never_leaves_this_machine(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.invalid:9000")
     with pytest.raises(StoreError, match="plain http is refused unless the endpoint is on this machine"):
+        open_trace(f"{s3}/run.zarr")
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:9000", "nonsense", "http://", "http://127.0.0.1:port", "ftp://a"]
+)
+def test_an_endpoint_that_is_no_server(s3, monkeypatch, endpoint):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(
+        StoreError, match=r"^AWS_ENDPOINT_URL: expected http://HOST:PORT or https://HOST, found"
+    ):
         open_trace(f"{s3}/run.zarr")
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dask
@@ -42,7 +43,7 @@ def test_it_is_the_same_trace_everywhere(place, tmp_path):
     there = open_trace(write_example_trace(f"{place}/run.zarr", n_epochs=4))
     here = open_trace(write_example_trace(tmp_path / "here.zarr", n_epochs=4))
 
-    assert there.attrs["path"] == f"{place}/run.zarr".removeprefix("file://")
+    assert there.attrs["path"] == f"{place}/run.zarr"
     assert there["weights/layer.weight"].shape == (13, 2, 3)
     for node in ("losses", "weights", "weights/flat"):
         left, right = (
@@ -112,6 +113,41 @@ def test_a_writer_killed_in_a_visit_leaves_the_visits_before(lasting_place):
     assert seen.attrs["status"] == "running"
     np.testing.assert_array_equal(seen["weights/flat"]["values"], WEIGHTS[:3])
     np.testing.assert_array_equal(seen["losses"].eval_loss, [[0, 0], [1, 2], [2, 4]])
+
+
+WRITING = """
+import sys
+sys.path.insert(0, {folder!r})
+from test_traces_by_url import *
+plan = Plan(np.zeros((1, 3_000), np.int64), n_tasks=1, updates_per_visit=1)
+trace = TraceWriter.create({url!r}, plan)
+trace.declare_rows(Rows("weights", (Field("w", (50_000,)),), tuple(range(3_001))))
+trace.declare_series([Series("losses", "eval_loss")])
+for number in range(3_001):
+    trace.put_row("weights", number, np.full(50_000, number, "f4"))
+    trace.put("losses", "eval_loss", number)
+    trace.commit(plan.visit(number))
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_a_writer_killed_at_any_moment(lasting_place, seed):
+    url = f"{lasting_place}/run.zarr"
+    program = WRITING.format(folder=str(Path(__file__).parent), url=url)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as writer:
+        writer.stdout.readline()
+        time.sleep(np.random.default_rng(seed).uniform(0, 0.5))
+        writer.kill()
+        said = [0, *map(int, writer.stdout.read().split())]
+
+    seen = open_trace(url)
+    n_visits = seen.attrs["snapshots_committed"]
+
+    assert n_visits in (said[-1] + 1, said[-1] + 2), "a visit that was said to be committed is lost"
+    assert (seen["weights"]["w"].values == np.arange(n_visits)[:, None]).all()
+    np.testing.assert_array_equal(seen["losses"]["eval_loss"], np.arange(n_visits))
 
 
 def test_a_second_trace_replaces_the_first_only_if_told_to(place):

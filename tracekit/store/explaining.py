@@ -14,6 +14,7 @@ _ADVICE = (
     ),
     (r"401 |Unauthenticated", "the credentials are not accepted; check AWS_ACCESS_KEY_ID and its secret"),
     (r"403 ", "access is denied; check what the credentials in the environment may do in this bucket"),
+    (r"Could not parse path", "no object can be called this; leave out empty parts, . and .."),
     (
         r"builder error",
         "plain http is refused unless the endpoint is on this machine; use https, or set AWS_ALLOW_HTTP=true",

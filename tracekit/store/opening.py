@@ -12,6 +12,7 @@ from tracekit.store.local import LocalStore
 from tracekit.store.memory import MemoryStore
 
 OBJECT_STORES = ("s3", "s3a", "gs")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]+")
 _FLATTENED_URL = re.compile(rf"({'|'.join((*OBJECT_STORES, 'memory', 'file'))}):/[^/]")
 
 
@@ -44,7 +45,10 @@ def open_store(path: str | os.PathLike[str], durability: Durability = "fsync") -
 
 
 def _object_store(url: str, place: str) -> Store:
-    if not place.partition("/")[2].strip("/"):
+    bucket, _, name = place.partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise StoreError(f"{url}: no bucket is called {bucket!r}; names have a-z, 0-9, dots and dashes")
+    if not name.strip("/"):
         raise StoreError(f"{url}: a trace needs a name in the bucket, such as {url.rstrip('/')}/run.zarr")
     try:
         from tracekit.store.remote import RemoteStore

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, GenericError
-from obstore.store import from_url
+from obstore.store import GCSStore, S3Store
 
 from tracekit.errors import StoreError
+from tracekit.store.endpoints import plain_http_is_safe, s3_endpoint
 from tracekit.store.explaining import explained, names_no_bucket
 
 if TYPE_CHECKING:
     from obstore import SuffixRange
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
     ByteRange = tuple[int, int] | SuffixRange
 
@@ -61,7 +59,7 @@ class RemoteStore:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         with self._explaining():
-            self._client = from_url(self._url, client_options=_client_options(), retry_config=RETRIES)
+            self._client = _client(self._url)
 
     @property
     def url(self) -> str:
@@ -149,6 +147,8 @@ class RemoteStore:
     def _explaining(self, key: str = "") -> Iterator[None]:
         try:
             yield
+        except StoreError:
+            raise
         except (BaseError, OSError, ValueError) as error:
             raise StoreError(explained(f"{self._url}/{key}".rstrip("/"), error)) from error
 
@@ -160,24 +160,16 @@ def _cut(data: bytes | None, asked: ByteRange | None) -> bytes | None:
     return data[slice(*asked)] if isinstance(asked, tuple) else data[-asked["suffix"] :]
 
 
-def _client_options() -> ClientConfig:
-    allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
-    return {
-        "allow_http": allowed or _on_this_machine(os.environ.get("AWS_ENDPOINT_URL", "")),
-        "timeout": TIMEOUT,
-    }
+def _client(url: str) -> S3Store | GCSStore:
+    """Make obstore's client of a URL.
 
-
-def _on_this_machine(endpoint: str) -> bool:
-    """Say whether what is sent to an endpoint never leaves this machine.
-
-    Examples
-    --------
-    >>> _on_this_machine("http://127.0.0.1:9000"), _on_this_machine("http://10.0.0.7:9000")
-    (True, False)
+    Not with its `from_url`, which leaves out what follows a ? or #, and so would take one run for another.
     """
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    scheme, _, place = url.partition("://")
+    bucket, _, prefix = place.partition("/")
+    if scheme == "gs":
+        return GCSStore(bucket, prefix=prefix, client_options={"timeout": TIMEOUT}, retry_config=RETRIES)
+    endpoint = s3_endpoint()
+    options: ClientConfig = {"timeout": TIMEOUT, "allow_http": plain_http_is_safe(endpoint)}
+    settings: S3Config = {"endpoint": endpoint} if endpoint else {}
+    return S3Store(bucket, prefix=prefix, config=settings, client_options=options, retry_config=RETRIES)
