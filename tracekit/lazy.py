@@ -18,6 +18,7 @@ import dask.array as da
 import numpy as np
 from dask.array.core import graph_from_arraylike
 from dask.base import tokenize
+from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.system import CPU_COUNT
 
@@ -70,10 +71,17 @@ class StoredArray(da.Array):  # type: ignore[misc]
         synchronous = dask.config.get("scheduler", None) in SYNCHRONOUS
         name = f"read-{self.name}"
         task = (StoredRows.read, self.stored, 1 if synchronous else CPU_COUNT)
-        graph = HighLevelGraph.from_collections(name, {(name, *(0 for _ in self.shape)): task})
-        chunks = tuple((size,) for size in self.shape)
-        values: Values = da.Array(graph, name, chunks, meta=self._meta).compute(**settings)
+        # a dask array would copy what it is given; a `Delayed` does not
+        read = Delayed(name, HighLevelGraph.from_collections(name, {name: task}))
+        values: Values = read.compute(**settings)
         return values
+
+
+def _graph(stored: StoredRows, chunks: tuple[tuple[int, ...], ...], name: str) -> HighLevelGraph:
+    if any(len(sizes) != 1 for sizes in chunks):
+        return graph_from_arraylike(stored, chunks, stored.shape, name)
+    # one block needs no layer of slices, which takes most of the time to build a small array
+    return HighLevelGraph.from_collections(name, {(name, *(0 for _ in chunks)): (StoredRows.read, stored)})
 
 
 def _is_plain(key: Any) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tracekit import Field, Plan, Rows, TraceWriter, flat, layout, open_trace, parts, stored
 from tracekit.lazy import StoredArray
-from tracekit.testing import no_compute
+from tracekit.testing import ComputedError, no_compute
 
 N_VISITS, N_COLUMNS = 9, 60
 READ_AND_HANDED_OVER = 2
@@ -143,3 +143,10 @@ def test_an_error_in_a_thread_is_raised():
 
     with pytest.raises(OSError, match="0"):
         parts.in_threads(fail, [0, 1, 2], 2)
+
+
+def test_reading_goes_through_the_scheduler_that_is_set(trace):
+    with no_compute(), pytest.raises(ComputedError):
+        np.asarray(flat(trace, "weights").data)
+    values = flat(trace, "weights").isel(visit=[1, 2])
+    np.testing.assert_array_equal(values.data.compute(scheduler="synchronous"), VALUES[1:3])
