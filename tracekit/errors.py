@@ -8,13 +8,15 @@
     │   ├── NotATraceError       there is something, and it is not a trace
     │   ├── TraceExistsError     a new trace would overwrite another one
     │   ├── DamagedTraceError    a checksum fails, or a committed file is missing
+    │   ├── TraceRolledBackError committed visits were dropped since the trace was opened
     │   └── TraceWriteError      data does not fit what was declared, or cannot be written
+    │       └── TraceInUseError      another process writes the trace
     ├── ConfigurationError   an experiment's settings make no sense
     ├── TrainingError        a run cannot go on
     ├── AnalysisError        an analysis cannot be made from the data it was given
     └── PluginError          a plug-in is unknown, or broken
 
-A message says where, what was expected, what was found and what to do.
+and one warning, `TraceWarning`, for a run that goes on although not all of it could be recorded. A message says where, what was expected, what was found and what to do.
 """
 
 
@@ -42,8 +44,20 @@ class DamagedTraceError(TraceError):
     """A checksum fails, or a file that a committed visit needs is missing."""
 
 
+class TraceRolledBackError(TraceError):
+    """Committed visits were dropped, or the trace replaced, since it was opened."""
+
+
 class TraceWriteError(TraceError):
     """Data does not fit what was declared for it, or the store refuses it."""
+
+
+class TraceInUseError(TraceWriteError):
+    """Another process writes the trace, or has taken it over."""
+
+
+class TraceWarning(UserWarning):
+    """Something was not recorded, and the run goes on."""
 
 
 class ConfigurationError(TracekitError, ValueError):

@@ -11,7 +11,7 @@ import xarray as xr
 from dask.base import tokenize
 
 from tracekit.extent import Extent, read_known
-from tracekit.layout import METADATA, ArrayLayout, parse_array, read_document, read_layout
+from tracekit.layout import GAPS, METADATA, ArrayLayout, Shape, parse_array, read_document, read_layout
 from tracekit.schema import FieldRecord
 from tracekit.store import Store
 from tracekit.stored import StoredRows, StoredSeries
@@ -29,6 +29,12 @@ class _Group:
     attributes: Mapping[str, Any]
     coords: dict[str, xr.Variable] = field(default_factory=dict)
 
+    def rows(self, layout: ArrayLayout, start: int, tail: Shape) -> StoredRows:
+        """Give a block of columns of the committed rows."""
+        visit = self.coords["visit"].values
+        gaps = frozenset(np.flatnonzero(np.isin(visit, self.attributes.get(GAPS, []))).tolist())
+        return StoredRows(self.store, layout, len(visit), start, tail, self.extent.generation, gaps)
+
     def token(self, *parts: object) -> str:
         """Name a lazy array, the same for the same data, so that dask can tell equal work."""
         extent = (self.extent.committed, self.extent.generation)
@@ -40,6 +46,8 @@ def open_group(store: Store, name: str, extent: Extent) -> dict[str, xr.Dataset]
     attributes = dict(read_document(store, f"{name}/{METADATA}").get("attributes", {}))
     labels = attributes.pop("labels", {})
     fields = attributes.pop("fields", None)
+    if GAPS in attributes:
+        attributes[GAPS] = [visit for visit in attributes[GAPS] if visit < extent.committed]
     group = _Group(store, name, extent, attributes)
     group.coords.update(_sample_coords(group))
     group.coords.update({dim: xr.Variable(dim, np.array(names, object)) for dim, names in labels.items()})
@@ -69,7 +77,7 @@ def _series(group: _Group, name: str) -> xr.Variable:
     key = f"{group.name}/{name}"
     document = read_document(group.store, f"{key}/{METADATA}")
     layout = parse_array(key, document, group.store.url)
-    stored = StoredSeries(group.store, layout, group.coords[layout.dims[0]].size)
+    stored = StoredSeries(group.store, layout, group.coords[layout.dims[0]].size, group.extent.generation)
     return xr.Variable(layout.dims, stored.lazy(group.token(name)), document.get("attributes", {}))
 
 
@@ -82,7 +90,7 @@ def _named_dataset(group: _Group, fields: list[FieldRecord]) -> xr.Dataset:
 def _tensor(group: _Group, layout: ArrayLayout, record: FieldRecord) -> xr.Variable:
     """Give one tensor by its shape. Axes are named by place and size, so that equal shapes share dims."""
     shape = tuple(record["shape"])
-    stored = StoredRows(group.store, layout, group.coords["visit"].size, record["offset"], shape)
+    stored = group.rows(layout, record["offset"], shape)
     axes = [f"axis{axis}_{size}" for axis, size in enumerate(shape)]
     attrs = {"units": group.attributes.get("units", "1"), "recorded_dtype": record["dtype"]}
     return xr.Variable((*layout.dims[:-1], *axes), stored.lazy(group.token(record["name"])), attrs)
@@ -90,7 +98,7 @@ def _tensor(group: _Group, layout: ArrayLayout, record: FieldRecord) -> xr.Varia
 
 def _flat_dataset(group: _Group, fields: list[FieldRecord]) -> xr.Dataset:
     layout = read_layout(group.store, f"{group.name}/values")
-    stored = StoredRows(group.store, layout, group.coords["visit"].size, 0, layout.shape[-1:])
+    stored = group.rows(layout, 0, layout.shape[-1:])
     attrs = {**group.attributes, "fields": fields}
     values = xr.Variable(layout.dims, stored.lazy(group.token("flat", "row")), attrs)
     return xr.Dataset({"values": values}, attrs=group.attributes)

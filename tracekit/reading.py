@@ -10,6 +10,7 @@ import xarray as xr
 from tracekit.errors import NotATraceError, TraceNotFoundError
 from tracekit.extent import read_extent
 from tracekit.layout import COMMIT_KEY, FORMAT, FORMAT_VERSION, METADATA, TIMELINE, read_document
+from tracekit.marker import require_marker
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
 
@@ -56,6 +57,8 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
     for group in store.children():
         if group not in (METADATA, TIMELINE, COMMIT_KEY):
             nodes.update(open_group(store, group, extent))
+    if require_marker(store).generation != extent.generation:
+        return open_trace(path)  # it went back while it was being opened
     facts = {**attributes, "snapshots_committed": extent.committed, "path": store.url}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})
 

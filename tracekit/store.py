@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from tracekit.errors import TraceError
 
 Durability = Literal["fsync", "rename"]
+PARTIAL = ".{}.{}.partial"
 
 
 class Store(Protocol):
@@ -40,6 +41,12 @@ class Store(Protocol):
 
     def exists(self) -> bool:
         """Say whether there is anything at all at the URL."""
+
+    def remove(self, key: str) -> None:
+        """Delete an object, or all objects under a prefix; nothing happens where there is none."""
+
+    def sweep(self) -> None:
+        """Delete what puts that were cut off left behind. Only the one writer may ask for it."""
 
     def delete(self) -> None:
         """Delete everything."""
@@ -92,7 +99,7 @@ class LocalStore:
     def put(self, key: str, data: bytes) -> None:
         """Write beside, flush to disk, rename into place."""
         path = self.root / key
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+        temporary = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex))
         self._make_folder(path.parent)
         try:
             with temporary.open("wb", buffering=0) as file:
@@ -110,9 +117,15 @@ class LocalStore:
         """Flush the folders that got new names."""
         with self._lock:
             folders, self._unsynced = self._unsynced, set()
-        if self.durability == "fsync":
+        if self.durability == "rename":
+            return
+        try:
             for folder in folders:
                 _fsync_folder(folder)
+        except OSError:
+            with self._lock:
+                self._unsynced |= folders
+            raise
 
     def children(self, prefix: str = "") -> Iterator[str]:
         """Give the names directly under a prefix, sorted; files being written do not count."""
@@ -124,6 +137,22 @@ class LocalStore:
     def exists(self) -> bool:
         """Say whether the folder holds anything."""
         return self.root.is_file() or any(self.children())
+
+    def remove(self, key: str) -> None:
+        """Delete a file, or a folder with all that is in it."""
+        path = self.root / key
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.parent.is_dir():
+            path.unlink(missing_ok=True)
+        with self._lock:
+            gone = {folder for folder in self._unsynced if path in (folder, *folder.parents)}
+            self._unsynced = (self._unsynced - gone) | ({path.parent} if path.parent.is_dir() else set())
+
+    def sweep(self) -> None:
+        """Delete the files that were being written when their process was killed."""
+        for path in self.root.rglob(PARTIAL.format("*", "*")):
+            path.unlink(missing_ok=True)
 
     def delete(self) -> None:
         """Move the folder aside in one step, so that half a trace is never seen, then delete it."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tracekit.errors import DamagedTraceError
 from tracekit.indexing import full_key, span, within
 from tracekit.layout import ArrayLayout, Shape
+from tracekit.marker import unchanged
 from tracekit.shards import read_shard
 from tracekit.store import Store
 
@@ -34,6 +35,10 @@ class StoredRows:
     start, tail : int and tuple of int
         First column, and the shape that the columns from there on have: `(n,)` for a stretch of the row,
         a tensor's shape for a tensor.
+    generation : int, optional
+        That of the trace when it was opened; reading fails if it has gone back since.
+    gaps : set of int
+        Rows that could not be written, and read as missing.
     """
 
     store: Store
@@ -41,6 +46,8 @@ class StoredRows:
     n_rows: int
     start: int
     tail: Shape
+    generation: int | None = None
+    gaps: frozenset[int] = frozenset()
 
     @property
     def shape(self) -> Shape:
@@ -82,8 +89,13 @@ class StoredRows:
 
     def _read(self, rows: npt.NDArray[np.int64], spans: tuple[range, ...]) -> Values:
         out = np.empty((len(rows), *map(len, spans)), self.layout.dtype)
-        for position, row in enumerate(rows.tolist()):
-            self._read_row(row, spans, out[position : position + 1])
+        with unchanged(self.store, self.generation):
+            for position, row in enumerate(rows.tolist()):
+                part = out[position : position + 1]
+                if row in self.gaps:
+                    part[...] = self.layout.fill
+                else:
+                    self._read_row(row, spans, part)
         return out
 
     def _read_row(self, row: int, spans: tuple[range, ...], out: Values) -> None:
@@ -118,11 +130,12 @@ class StoredRows:
 
 @dataclass(frozen=True, eq=False)
 class StoredSeries:
-    """The committed samples of a series."""
+    """The committed samples of a series; `generation` as for rows."""
 
     store: Store
     layout: ArrayLayout
     n_rows: int
+    generation: int | None = None
 
     @property
     def shape(self) -> Shape:
@@ -145,13 +158,15 @@ class StoredSeries:
         asked = span(parts[0], self.n_rows)
         size = self.layout.chunk[0]
         first = asked.start // size
-        chunks = [self._chunk(number) for number in range(first, -(-asked.stop // size))]
+        with unchanged(self.store, self.generation):
+            chunks = [self.chunk(number) for number in range(first, -(-asked.stop // size))]
         empty = np.empty((0, *self.shape[1:]), self.dtype)
         values = np.concatenate(chunks or [empty])[asked.start - first * size : asked.stop - first * size]
         found: Values = values[(within(parts[0], asked), *parts[1:])]
         return found
 
-    def _chunk(self, number: int) -> Values:
+    def chunk(self, number: int) -> Values:
+        """Read one stored chunk whole."""
         key = self.layout.object_key((number, *(0 for _ in self.shape[1:])))
         place = f"{self.store.url}/{key}"
         data = self.store.get(key)

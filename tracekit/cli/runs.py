@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracekit import plugins
-from tracekit.errors import PluginError
+from tracekit.errors import PluginError, TraceError, TraceNotFoundError
 
 if TYPE_CHECKING:
     from tracekit.training import Configuration
@@ -25,18 +25,55 @@ def read_configuration(path: Path, overrides: tuple[str, ...]) -> Configuration:
     return load_configuration(path, overrides)
 
 
-def record_run(configuration: Configuration, path: Path, *, label: str, overwrite: bool = False) -> None:
-    """Train as configured, and record into a new trace."""
+def read_recorded_configuration(path: Path) -> Configuration:
+    """Read the configuration of a recorded run."""
+    from tracekit.layout import METADATA, read_document
+    from tracekit.store import open_store
+
+    try:
+        from tracekit.training import parse_configuration
+    except ImportError as error:
+        raise PluginError(f"{NEEDS_TRAIN} ({error})") from error
+    store = open_store(path)
+    if not store.exists():
+        raise TraceNotFoundError(f"{path}: there is nothing here to resume; check the path")
+    attributes = read_document(store, METADATA).get("attributes", {})
+    if not isinstance(attributes.get("configuration"), dict):
+        raise TraceError(f"{path}: holds no configuration, so it cannot be resumed from here")
+    return parse_configuration(attributes["configuration"], origin=str(path))
+
+
+def record_run(
+    configuration: Configuration,
+    path: Path,
+    *,
+    label: str,
+    resume: bool = False,
+    **settings: Any,
+) -> None:
+    """Train as configured, and record into a new trace, or go on with one that was cut off.
+
+    `settings` are those of `Recording`.
+    """
     from tracekit.cli.progress import RunProgress
     from tracekit.recording import Recording
-    from tracekit.training import prepare, train
+    from tracekit.training import Checkpoints, prepare, restore, train
 
     recorders = [
         plugins.make("tracekit.recorders", item.kind, item.options) for item in configuration.recorders
     ]
-    recording = Recording(path, recorders, overwrite=overwrite)
+    if configuration.training.checkpoint_every is not None:
+        recorders.append(Checkpoints(configuration.training.checkpoint_every))
+    run = prepare(configuration)
+    if resume:
+        run = restore(run, path)
+    recording = Recording(path, recorders, resume=resume, **settings)
     try:
-        train(prepare(configuration), [recording, RunProgress(label)])
+        train(run, [recording, RunProgress(label)])
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. {path} keeps every visit that was completed.", err=True)
+        click.echo(
+            f"\nInterrupted. {path} keeps every visit that was completed. Go on with: "
+            f"tracekit train --resume {path}",
+            err=True,
+        )
         raise click.Abort from None

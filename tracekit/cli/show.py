@@ -35,6 +35,7 @@ def describe(run: Path, *, as_document: bool = False, configuration: bool = Fals
         return
     settings = facts.pop("configuration", {})
     facts.pop("task_fingerprints", None)
+    facts.pop("model_signature", None)
     facts["software"] = ", ".join(f"{name} {version}" for name, version in facts["software"].items())
     print_table(("fact", "value"), [(str(name).replace("_", " "), text(facts[name])) for name in facts])
     print_table(
