@@ -23,6 +23,11 @@ def checkpoint_numbers(store: Store) -> list[int]:
     return sorted(int(name) for name in store.children(CHECKPOINT_KEY) if name.isdigit())
 
 
+def usable_checkpoints(store: Store, committed: int) -> list[int]:
+    """Give the visits, ascending, after which there is a checkpoint that belongs to what is committed."""
+    return [number for number in checkpoint_numbers(store) if number < committed]
+
+
 def key_of(number: int, name: str) -> str:
     """Give the key of an object of the checkpoint of a visit."""
     return f"{CHECKPOINT_KEY}/{number}/{name}"
@@ -31,7 +36,7 @@ def key_of(number: int, name: str) -> str:
 def put_in_turn(
     store: Store, number: int, objects: Iterable[tuple[str, bytes]]
 ) -> Iterator[tuple[str, bytes]]:
-    """Give the objects of a checkpoint by their keys, when all but the last one before it have been deleted."""
+    """Give the objects of a checkpoint by their keys; first delete all but the last one before it."""
     _keep_one_before(store, number)
     for name, data in objects:
         yield key_of(number, name), data

@@ -69,12 +69,16 @@ class Claim:
     store: Store
     key: str
 
+    def is_held(self) -> bool:
+        """Say whether no other writer has taken over."""
+        return self.store.get(self.key) is not None
+
     def check(self) -> None:
         """Raise `TraceInUseError` if another writer has taken over."""
-        if self.store.get(self.key) is None:
+        if not self.is_held():
             raise TraceInUseError(
-                f"{self.store.url}: another writer has taken this trace over; this one stops, and what it had "
-                "not committed is lost"
+                f"{self.store.url}: another writer has taken this trace over; this one stops, and what it "
+                "had not committed is lost"
             )
 
     def release(self) -> None:

@@ -91,6 +91,6 @@ def not_repeated(place: str) -> TraceWriteError:
     """Give the error for a resumed run that does not go the way that it went before."""
     return TraceWriteError(
         f"{place}: this run gives other values than those committed before it was cut off, so it does not "
-        "repeat itself bit by bit (another machine, other versions, or training.deterministic is off). Go back "
-        "to its last checkpoint with `tracekit rollback RUN`, then resume"
+        "repeat itself bit by bit (another machine, other versions, or training.deterministic is off). Go "
+        "back to its last checkpoint with `tracekit rollback RUN`, then resume"
     )

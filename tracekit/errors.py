@@ -16,7 +16,8 @@
     ├── AnalysisError        an analysis cannot be made from the data it was given
     └── PluginError          a plug-in is unknown, or broken
 
-and one warning, `TraceWarning`, for a run that goes on although not all of it could be recorded. A message says where, what was expected, what was found and what to do.
+and one warning, `TraceWarning`, for a run that goes on although not all of it could be recorded.
+A message says where, what was expected, what was found and what to do.
 """
 
 

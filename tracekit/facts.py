@@ -43,7 +43,9 @@ def recorded_facts(store: Store, plan: Plan, attributes: Mapping[str, Any]) -> d
     recorded = dict(read_document(store, METADATA).get("attributes", {}))
     committed = require_marker(store).committed
     if recorded.get("status") == "complete" and committed == recorded.get("snapshots_planned"):
-        raise TraceWriteError(f"{store.url}: is complete, all {committed} snapshots; there is nothing to resume")
+        raise TraceWriteError(
+            f"{store.url}: is complete, all {committed} snapshots; there is nothing to resume"
+        )
     now = as_recorded({**_plan_facts(plan), **attributes})
     found = list(differences({key: recorded.get(key, ...) for key in now}, now))
     order = read_known(store, f"{TIMELINE}/trained_task")[1:].tolist()

@@ -98,6 +98,6 @@ def _require_generation(store: Store, generation: int | None) -> None:
     marker = read_marker(store)
     if marker is None or marker.generation != generation:
         raise TraceRolledBackError(
-            f"{store.url}: was rolled back or replaced since it was opened, so these visits may be others than "
-            "those that were there; open it again"
+            f"{store.url}: was rolled back or replaced since it was opened, so these visits may be others "
+            "than those that were there; open it again"
         )

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracekit.codecs import CodecName
+from tracekit.committing import OnError
 from tracekit.protocols import Evaluation, Recorder, Run
 from tracekit.schedule import Update, Visit
 from tracekit.store import Durability
-from tracekit.writer import OnError, Status, TraceWriter
+from tracekit.writer import Status, TraceWriter
 
 
 class Recording:
@@ -26,8 +27,8 @@ class Recording:
     overwrite : bool
         Replace a trace that is there.
     resume : bool
-        Go on with the trace of a run that was cut off; see `TraceWriter.resume`. For a run that goes on from a
-        checkpoint, see `tracekit.training.restore`.
+        Go on with the trace of a run that was cut off; see `TraceWriter.resume`, and for the run itself
+        `tracekit.training.restore`.
     codec, durability, on_error, force_claim
         See `TraceWriter.create`.
 
@@ -112,8 +113,8 @@ def describe(run: Run) -> Mapping[str, Any]:
 
 def _signature(model: Any) -> dict[str, str]:
     """Give type and shape of every parameter, by name; empty for what has no named parameters."""
-    named = getattr(model, "named_parameters", dict)()
-    return {name: f"{str(p.dtype).removeprefix('torch.')}{list(p.shape)}" for name, p in dict(named).items()}
+    named: dict[str, Any] = dict(getattr(model, "named_parameters", dict)())
+    return {name: f"{str(p.dtype).removeprefix('torch.')}{list(p.shape)}" for name, p in named.items()}
 
 
 def _status(error: BaseException | None) -> Status:

@@ -99,7 +99,7 @@ def _is_complete(run: Path) -> bool:
         facts = open_trace(run).attrs
     except NotATraceError:
         return False  # its making was cut off
-    return facts["status"] == "complete" and facts["snapshots_committed"] == facts["snapshots_planned"]
+    return bool(facts["status"] == "complete" and facts["snapshots_committed"] == facts["snapshots_planned"])
 
 
 def _end(run: Path) -> None:

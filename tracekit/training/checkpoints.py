@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from tracekit.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
+from tracekit.checkpoints import DOCUMENT, TENSORS, key_of, usable_checkpoints
 from tracekit.codecs import checksum
 from tracekit.differences import differences, listed
 from tracekit.errors import DamagedTraceError, TraceError, TraceWarning
@@ -27,7 +27,13 @@ from tracekit.marker import read_marker
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
 from tracekit.store import Store, open_store
-from tracekit.training.states import model_tensors, optimizer_state, restore_model, restore_optimizer, signature
+from tracekit.training.states import (
+    model_tensors,
+    optimizer_state,
+    restore_model,
+    restore_optimizer,
+    signature,
+)
 from tracekit.writer import TraceWriter
 
 FORMAT_VERSION = 1
@@ -121,7 +127,7 @@ def restore(run: Run, path: str | PathLike[str]) -> Run:
     store = open_store(path)
     marker = read_marker(store)
     committed = marker.committed if marker else 0
-    for number in reversed([number for number in checkpoint_numbers(store) if number < committed]):
+    for number in reversed(usable_checkpoints(store, committed)):
         try:
             document, tensors = _read(store, number)
         except DamagedTraceError as error:
