@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tracekit.errors import TraceWriteError
 from tracekit.layout import ArrayLayout
+from tracekit.stored import StoredSeries
 
 Values = npt.NDArray[Any]
 
@@ -21,12 +22,21 @@ class Column:
     ----------
     layout : ArrayLayout
         How it lies on disk; never sharded, all of a sample in one chunk.
+    n_samples : int
+        Samples that lie behind: the next one to come has this number.
+    kept : StoredSeries, optional
+        What is committed already. Samples that come once more must be the same to the last bit.
     """
 
-    def __init__(self, layout: ArrayLayout) -> None:
+    def __init__(self, layout: ArrayLayout, *, n_samples: int = 0, kept: StoredSeries | None = None) -> None:
         self.layout = layout
-        self.n_samples = 0
+        self.n_samples = n_samples
+        self._kept = kept
+        self._n_kept = kept.n_rows if kept else 0
         self._chunks: dict[int, Values] = {}
+        number, partial = divmod(self._n_kept, layout.chunk[0])
+        if kept and partial:
+            self._chunks[number] = kept.chunk(number)
 
     def append(self, values: npt.ArrayLike) -> None:
         """Add samples, dims (sample, …).
@@ -34,11 +44,16 @@ class Column:
         Raises
         ------
         TraceWriteError
-            If they have another shape than was declared, or there is no room for them.
+            If they have another shape than was declared, there is no room for them, or they are not what was
+            committed before.
         """
         samples = np.asarray(values, self.layout.dtype)
         self._check(samples)
         for sample in samples:
+            if self.n_samples < self._n_kept:
+                self._compare(sample)
+                self.n_samples += 1
+                continue
             number, place = divmod(self.n_samples, self.layout.chunk[0])
             chunk = self._chunks.setdefault(
                 number, np.full(self.layout.chunk, self.layout.fill, samples.dtype)
@@ -56,6 +71,10 @@ class Column:
         growing = self.n_samples // self.layout.chunk[0]
         self._chunks = {number: chunk for number, chunk in self._chunks.items() if number == growing}
 
+    def _compare(self, sample: Values) -> None:
+        if self._kept is not None and self._kept[self.n_samples].tobytes() != sample.tobytes():
+            raise not_repeated(f"{self.layout.key}, sample {self.n_samples}")
+
     def _check(self, samples: Values) -> None:
         if samples.shape[1:] != self.layout.shape[1:]:
             raise TraceWriteError(
@@ -66,3 +85,12 @@ class Column:
                 f"{self.layout.key}: {self.layout.shape[0]} samples were planned, all of them are written, "
                 "and more came; plan a longer run"
             )
+
+
+def not_repeated(place: str) -> TraceWriteError:
+    """Give the error for a resumed run that does not go the way that it went before."""
+    return TraceWriteError(
+        f"{place}: this run gives other values than those committed before it was cut off, so it does not "
+        "repeat itself bit by bit (another machine, other versions, or training.deterministic is off). Go "
+        "back to its last checkpoint with `tracekit rollback RUN`, then resume"
+    )

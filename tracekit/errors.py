@@ -9,12 +9,15 @@
     │   ├── TraceExistsError     a new trace would overwrite another one
     │   ├── DamagedTraceError    a checksum fails, or a committed file is missing
     │   ├── StoreError           where the trace lies cannot be reached, or refuses
+    │   ├── TraceRolledBackError committed visits were dropped since the trace was opened
     │   └── TraceWriteError      data does not fit what was declared, or cannot be written
+    │       └── TraceInUseError      another process writes the trace
     ├── ConfigurationError   an experiment's settings make no sense
     ├── TrainingError        a run cannot go on
     ├── AnalysisError        an analysis cannot be made from the data it was given
     └── PluginError          a plug-in is unknown, or broken
 
+and one warning, `TraceWarning`, for a run that goes on although not all of it could be recorded.
 A message says where, what was expected, what was found and what to do.
 """
 
@@ -47,8 +50,20 @@ class StoreError(TraceError, OSError):
     """Where the trace lies cannot be reached, or refuses, or is named by a URL that makes no sense."""
 
 
+class TraceRolledBackError(TraceError):
+    """Committed visits were dropped, or the trace replaced, since it was opened."""
+
+
 class TraceWriteError(TraceError):
     """Data does not fit what was declared for it, or the store refuses it."""
+
+
+class TraceInUseError(TraceWriteError):
+    """Another process writes the trace, or has taken it over."""
+
+
+class TraceWarning(UserWarning):
+    """Something was not recorded, and the run goes on."""
 
 
 class ConfigurationError(TracekitError, ValueError):

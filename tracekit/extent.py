@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from tracekit.errors import NotATraceError
-from tracekit.layout import COMMIT_KEY, METADATA, TIMELINE, read_layout
+from tracekit.layout import TIMELINE, read_layout
+from tracekit.marker import require_marker
 from tracekit.store import Store
 from tracekit.store.parallel import each
 from tracekit.stored import StoredSeries
@@ -58,14 +58,11 @@ def read_extent(store: Store) -> Extent:
     NotATraceError
         If there is no marker: the trace was never finished being made.
     """
-    if store.get(f"{COMMIT_KEY}/c/0") is None or store.get(f"{COMMIT_KEY}/{METADATA}") is None:
-        raise NotATraceError(
-            f"{store.url}: its making was cut off before anything was recorded; delete it and start again"
-        )
-    marker = StoredSeries(store, read_layout(store, COMMIT_KEY), 2)[:]
-    committed, generation = (int(number) for number in marker)
-    columns = each(store, lambda name: read_known(store, f"{TIMELINE}/{name}", committed), TIMELINE_COORDS)
-    return Extent(committed, generation, dict(zip(TIMELINE_COORDS, columns, strict=True)))
+    marker = require_marker(store)
+    columns = each(
+        store, lambda name: read_known(store, f"{TIMELINE}/{name}", marker.committed), TIMELINE_COORDS
+    )
+    return Extent(marker.committed, marker.generation, dict(zip(TIMELINE_COORDS, columns, strict=True)))
 
 
 def read_known(store: Store, key: str, n_most: int | None = None) -> npt.NDArray[Any]:

@@ -25,6 +25,8 @@ FORMAT_VERSION = 1
 COMMIT_KEY = "commit"
 TIMELINE = "visits"
 METADATA = "zarr.json"
+GAPS = "gaps"  # attribute of a group of rows: the visits that could not be written
+KNOWN = ("visit", "epoch", "position", "trained_task", "update", "update_visit")  # fixed by the plan
 
 CHUNK_BYTES = 256 << 10
 SHARD_BYTES = 256 << 20

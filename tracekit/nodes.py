@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 from dask.base import tokenize
 
 from tracekit.extent import Extent, read_known
-from tracekit.layout import METADATA, ArrayLayout, parse_array, read_document, read_layout
+from tracekit.layout import GAPS, METADATA, ArrayLayout, Shape, parse_array, read_document, read_layout
 from tracekit.lazy import StoredArray
 from tracekit.schema import FieldRecord
 from tracekit.store import Store
@@ -34,10 +33,15 @@ class _Group:
     children: tuple[str, ...]
     coords: dict[str, xr.Variable] = field(default_factory=dict)
 
-    @property
-    def rows(self) -> npt.NDArray[np.int64]:
-        """Places of the committed rows in the store."""
-        return np.arange(self.coords["visit"].size)
+    def rows(self, layout: ArrayLayout, start: int, tail: Shape) -> StoredRows:
+        """Give a block of columns of the committed rows."""
+        visit = self.coords["visit"].values
+        gaps = frozenset(np.flatnonzero(np.isin(visit, self.attributes.get(GAPS, []))).tolist())
+        stretches = ((start, start + math.prod(tail)),)
+        rows = np.arange(len(visit))
+        return StoredRows(
+            self.store, layout, rows, stretches, tail, generation=self.extent.generation, gaps=gaps
+        )
 
     def token(self, *parts: object) -> str:
         """Name a lazy array, the same for the same data, so that dask can tell equal work."""
@@ -50,6 +54,8 @@ def open_group(store: Store, name: str, extent: Extent) -> dict[str, xr.Dataset]
     attributes = dict(read_document(store, f"{name}/{METADATA}").get("attributes", {}))
     labels = attributes.pop("labels", {})
     fields = attributes.pop("fields", None)
+    if GAPS in attributes:
+        attributes[GAPS] = [visit for visit in attributes[GAPS] if visit < extent.committed]
     group = _Group(store, name, extent, attributes, tuple(store.children(name)))
     group.coords.update(_sample_coords(group))
     group.coords.update({dim: xr.Variable(dim, np.array(names, object)) for dim, names in labels.items()})
@@ -81,7 +87,7 @@ def _series(group: _Group, name: str) -> xr.Variable:
     key = f"{group.name}/{name}"
     document = read_document(group.store, f"{key}/{METADATA}")
     layout = parse_array(key, document, group.store.url)
-    stored = StoredSeries(group.store, layout, group.coords[layout.dims[0]].size)
+    stored = StoredSeries(group.store, layout, group.coords[layout.dims[0]].size, group.extent.generation)
     return xr.Variable(layout.dims, stored.lazy(group.token(name)), document.get("attributes", {}))
 
 
@@ -93,8 +99,7 @@ def _named_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]
 def _tensor(group: _Group, layout: ArrayLayout, record: FieldRecord) -> xr.Variable:
     """Give one tensor by its shape. Axes are named by place and size, so that equal shapes share dims."""
     shape = tuple(record["shape"])
-    start = record["offset"]
-    stored = StoredRows(group.store, layout, group.rows, ((start, start + math.prod(shape)),), shape)
+    stored = group.rows(layout, record["offset"], shape)
     axes = [f"axis{axis}_{size}" for axis, size in enumerate(shape)]
     attrs = {"units": group.attributes.get("units", "1"), "recorded_dtype": record["dtype"]}
     lazy = StoredArray(stored, group.token(record["name"]))
@@ -102,8 +107,7 @@ def _tensor(group: _Group, layout: ArrayLayout, record: FieldRecord) -> xr.Varia
 
 
 def _flat_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]) -> xr.Dataset:
-    n_elements = layout.shape[-1]
-    stored = StoredRows(group.store, layout, group.rows, ((0, n_elements),), (n_elements,))
+    stored = group.rows(layout, 0, layout.shape[-1:])
     attrs = {**group.attributes, "fields": fields}
     values = xr.Variable(layout.dims, StoredArray(stored, group.token("flat", "row")), attrs)
     return xr.Dataset({"values": values}, attrs=group.attributes)

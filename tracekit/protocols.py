@@ -57,13 +57,18 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its observers see it. They must leave the model, optimizer and random streams as found."""
+    """A run as its observers see it. They must leave the model, optimizer and random streams as found.
+
+    `snapshots` says how many snapshots lie behind it: 0 for a new run; a run that goes on from a checkpoint
+    after visit v has v + 1 of them, and begins with visit v + 1.
+    """
 
     model: Any
     optimizer: Any
     tasks: TaskSet
     plan: Plan
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    snapshots: int = 0
 
 
 class Observer(Protocol):

@@ -10,6 +10,7 @@ import xarray as xr
 from tracekit.errors import NotATraceError, TraceNotFoundError
 from tracekit.extent import Extent, read_extent
 from tracekit.layout import COMMIT_KEY, FORMAT, FORMAT_VERSION, METADATA, TIMELINE, read_document
+from tracekit.marker import require_marker
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
 from tracekit.store.parallel import each
@@ -56,6 +57,8 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
     groups = [name for name in store.children() if name not in (METADATA, TIMELINE, COMMIT_KEY)]
     groups = [name for name in groups if not _being_declared(store, name, extent)]
     opened = each(store, lambda name: open_group(store, name, extent), groups)
+    if require_marker(store).generation != extent.generation:
+        return open_trace(path)  # it went back while it was being opened
     nodes = {path: dataset for group in opened for path, dataset in group.items()}
     facts = {**attributes, "snapshots_committed": extent.committed, "path": store.url}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})

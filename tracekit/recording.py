@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tracekit.codecs import CodecName
+from tracekit.committing import OnError
 from tracekit.protocols import Evaluation, Recorder, Run
 from tracekit.schedule import Update, Visit
 from tracekit.store import Durability
@@ -25,13 +26,18 @@ class Recording:
         What is recorded.
     overwrite : bool
         Replace a trace that is there.
-    codec, durability
+    resume : bool
+        Go on with the trace of a run that was cut off; see `TraceWriter.resume`, and for the run itself
+        `tracekit.training.restore`.
+    codec, durability, on_error, force_claim
         See `TraceWriter.create`.
 
     Raises
     ------
     TraceExistsError
         From `start`, if there is something at the path already.
+    TraceWriteError
+        From `start`, if another process writes the trace, or it is not one that this run can go on with.
     """
 
     def __init__(
@@ -40,17 +46,31 @@ class Recording:
         recorders: Sequence[Recorder],
         *,
         overwrite: bool = False,
+        resume: bool = False,
         codec: CodecName = "lz4",
         durability: Durability = "fsync",
+        on_error: OnError = "stop",
+        force_claim: bool = False,
     ) -> None:
         self.path = path
         self._recorders = tuple(recorders)
-        self._settings: dict[str, Any] = {"overwrite": overwrite, "codec": codec, "durability": durability}
+        self._settings: dict[str, Any] = {
+            "codec": codec,
+            "durability": durability,
+            "on_error": on_error,
+            "force_claim": force_claim,
+        }
+        self._overwrite = overwrite
+        self._resume = resume
         self._trace: TraceWriter | None = None
 
     def start(self, run: Run) -> None:
-        """Make the trace, and let every recorder declare what it will write."""
-        self._trace = TraceWriter.create(self.path, run.plan, attributes=describe(run), **self._settings)
+        """Make the trace or take it up, and let every recorder declare what it will write."""
+        settings = {"attributes": describe(run), **self._settings}
+        if self._resume:
+            self._trace = TraceWriter.resume(self.path, run.plan, snapshots=run.snapshots, **settings)
+        else:
+            self._trace = TraceWriter.create(self.path, run.plan, overwrite=self._overwrite, **settings)
         for recorder in self._recorders:
             recorder.start(run, self._trace)
 
@@ -87,7 +107,14 @@ def describe(run: Run) -> Mapping[str, Any]:
         "configuration": dict(run.configuration),
         "order": training.get("order", "unknown"),
         "task_fingerprints": dict(run.tasks.fingerprints),
+        "model_signature": _signature(run.model),
     }
+
+
+def _signature(model: Any) -> dict[str, str]:
+    """Give type and shape of every parameter, by name; empty for what has no named parameters."""
+    named: dict[str, Any] = dict(getattr(model, "named_parameters", dict)())
+    return {name: f"{str(p.dtype).removeprefix('torch.')}{list(p.shape)}" for name, p in named.items()}
 
 
 def _status(error: BaseException | None) -> Status:

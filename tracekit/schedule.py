@@ -80,9 +80,9 @@ class Plan:
         epoch, position = divmod(number - 1, self.order.shape[1])
         return Visit(number, epoch, position, int(self.order[epoch, position]))
 
-    def visits(self) -> Iterator[Visit]:
-        """Give the visits that train something, in order."""
-        return (self.visit(number) for number in range(1, self.n_visits + 1))
+    def visits(self, first: int = 1) -> Iterator[Visit]:
+        """Give the visits that train something, in order, from one of them on."""
+        return (self.visit(number) for number in range(max(1, first), self.n_visits + 1))
 
     def updates(self, visit: Visit) -> Iterator[Update]:
         """Give the updates of one visit, in order."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tracekit.errors import DamagedTraceError
 from tracekit.indexing import full_key, span, within
 from tracekit.layout import ArrayLayout, Shape
+from tracekit.marker import unchanged
 from tracekit.parts import ShardPart, in_threads, parts_of_row, read_part
 from tracekit.store import Store
 from tracekit.store.parallel import each
@@ -42,6 +43,10 @@ class StoredRows:
         The shape that the columns have: `(n,)` for a part of the row, a tensor's shape for a tensor.
     one_row : bool
         There is one row, and no dim for it.
+    generation : int, optional
+        That of the trace when it was opened; reading fails if it has gone back since.
+    gaps : set of int
+        Rows that could not be written, and read as missing.
     """
 
     store: Store
@@ -50,6 +55,8 @@ class StoredRows:
     stretches: tuple[Stretch, ...]
     tail: Shape
     one_row: bool = False
+    generation: int | None = None
+    gaps: frozenset[int] = frozenset()
 
     @property
     def lead(self) -> Shape:
@@ -120,14 +127,18 @@ class StoredRows:
         n_columns = sum(stop - start for start, stop in self.stretches)
         out = np.empty((len(self.rows), *map(len, middle), n_columns), self.layout.dtype)
         parts = self._parts(middle)
-        jobs = [(position, part) for position in range(len(self.rows)) for part in parts]
+        written = [position for position, row in enumerate(self.rows.tolist()) if row not in self.gaps]
+        jobs = [(position, part) for position in written for part in parts]
+        if len(written) < len(self.rows):
+            out[np.isin(self.rows, list(self.gaps))] = self.layout.fill
 
         def work(share: list[tuple[int, ShardPart]]) -> None:
             for position, part in share:
                 read_part(self.store, self.layout, int(self.rows[position]), part, out[position])
 
         waiting = self.store.parallel_requests
-        in_threads(work, jobs, max(waiting, n_threads if out.nbytes > PART_BYTES else 1))
+        with unchanged(self.store, self.generation):
+            in_threads(work, jobs, max(waiting, n_threads if out.nbytes > PART_BYTES else 1))
         return out.reshape(*out.shape[:-1], *self.tail)
 
     def _parts(self, middle: Sequence[range]) -> list[ShardPart]:
@@ -176,11 +187,12 @@ def _cut_stretches(stretches: tuple[Stretch, ...], first: int, last: int) -> tup
 
 @dataclass(frozen=True, eq=False)
 class StoredSeries:
-    """The committed samples of a series."""
+    """The committed samples of a series; `generation` as for rows."""
 
     store: Store
     layout: ArrayLayout
     n_rows: int
+    generation: int | None = None
 
     @property
     def shape(self) -> Shape:
@@ -203,13 +215,15 @@ class StoredSeries:
         asked = span(parts[0], self.n_rows)
         size = self.layout.chunk[0]
         first = asked.start // size
-        chunks = each(self.store, self._chunk, range(first, -(-asked.stop // size)))
+        with unchanged(self.store, self.generation):
+            chunks = each(self.store, self.chunk, range(first, -(-asked.stop // size)))
         empty = np.empty((0, *self.shape[1:]), self.dtype)
         values = np.concatenate(chunks or [empty])[asked.start - first * size : asked.stop - first * size]
         found: Values = values[(within(parts[0], asked), *parts[1:])]
         return found
 
-    def _chunk(self, number: int) -> Values:
+    def chunk(self, number: int) -> Values:
+        """Read one stored chunk whole."""
         key = self.layout.object_key((number, *(0 for _ in self.shape[1:])))
         place = f"{self.store.url}/{key}"
         data = self.store.get(key)

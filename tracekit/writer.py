@@ -2,58 +2,35 @@
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import os
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.codecs import Codec, CodecName
-from tracekit.columns import Column
-from tracekit.errors import TraceExistsError, TraceWriteError
-from tracekit.layout import (
-    COMMIT_KEY,
-    FORMAT,
-    FORMAT_VERSION,
-    METADATA,
-    TIMELINE,
-    ArrayLayout,
-    group_metadata,
-    rows_layout,
-    series_layout,
-)
+from tracekit.background import Cargo
+from tracekit.checkpoints import put_in_turn
+from tracekit.codecs import CodecName
+from tracekit.columns import not_repeated
+from tracekit.committing import Committer, DeclaredRows, OnError
+from tracekit.errors import TraceWriteError
+from tracekit.layout import GAPS, METADATA, TIMELINE, group_metadata, rows_layout, series_layout
 from tracekit.schedule import Plan, Visit
 from tracekit.schema import Rows, Series, field_records
 from tracekit.shards import encode_row
-from tracekit.software import software_versions
-from tracekit.store import Durability, Store, open_store
+from tracekit.starting import Beginning, begin, take_up
+from tracekit.store import Durability, open_store
+from tracekit.stored import StoredRows
 
 Status = Literal["running", "complete", "interrupted", "failed"]
-WRITING_THREADS = 2
-
-COMMIT_LAYOUT = ArrayLayout(
-    COMMIT_KEY, (2,), np.dtype("<i8"), ("committed_generation",), (2,), None, Codec("none", 8)
-)
-
-
-@dataclass(frozen=True)
-class _DeclaredRows:
-    """A kind of tensors being written: where the row of each planned visit lies, and which were put."""
-
-    rows: Rows
-    layout: ArrayLayout
-    row_of: dict[int, int]
-    put: set[int] = field(default_factory=set)
 
 
 class TraceWriter:
-    """The one writer of a trace. Make it with `TraceWriter.create`.
+    """The one writer of a trace. Make it with `TraceWriter.create` or `TraceWriter.resume`.
 
     Everything put for a visit becomes visible at once, when `commit` has made it durable; until then, a
     reader sees the trace as of the last commit. Arrays that are put belong to the writer: do not change them.
@@ -74,18 +51,22 @@ class TraceWriter:
     array([3., 2., 1.])
     """
 
-    def __init__(self, store: Store, plan: Plan, attributes: dict[str, Any], codec: CodecName) -> None:
+    def __init__(
+        self, beginning: Beginning, plan: Plan, *, codec: CodecName = "lz4", on_error: OnError = "stop"
+    ) -> None:
         self.plan = plan
-        self.committed = 0
-        self._store = store
-        self._attributes = attributes
+        self._store = beginning.store
+        self._claim = beginning.claim
+        self._attributes = beginning.facts
+        self._declaring = beginning.declaring
         self._codec = codec
-        self._rows: dict[str, _DeclaredRows] = {}
-        self._columns: dict[str, Column] = {}
-        n_threads = max(WRITING_THREADS, store.parallel_requests)
-        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="tracekit-writer")
-        self._pending: list[Future[None]] = []
-        self._started = time.monotonic()
+        self._on_error = on_error
+        self._next = beginning.snapshots
+        self._state = Committer(self._store, beginning.marker, n_planned=plan.n_visits + 1, on_error=on_error)
+        self._clock = beginning.clock
+        self._state.columns[self._clock.layout.key] = self._clock
+        self._started = time.monotonic() - beginning.seconds
+        self._closed = False
 
     @classmethod
     def create(
@@ -97,6 +78,8 @@ class TraceWriter:
         overwrite: bool = False,
         codec: CodecName = "lz4",
         durability: Durability = "fsync",
+        on_error: OnError = "stop",
+        force_claim: bool = False,
     ) -> Self:
         """Start a new trace.
 
@@ -114,20 +97,70 @@ class TraceWriter:
             Compression of tensors; `"none"` is faster to write and about an eighth larger.
         durability : {"fsync", "rename"}
             Whether a committed visit survives a power cut, or only a killed process, on a local disk.
+        on_error : {"stop", "warn"}
+            What happens when the store refuses a write. `"stop"` raises at the commit; `"warn"` says so in a
+            `TraceWarning` and goes on: the rows that were lost are marked as gaps, and read as missing.
+            Series are kept in memory until they can be written, so they have no gaps.
+        force_claim : bool
+            Take the place over from a writer that may still live.
 
         Raises
         ------
         TraceExistsError
             If there is something at the path already.
+        TraceInUseError
+            If another process writes it.
         """
         store = open_store(path, durability)
-        _clear(store, overwrite)
-        writer = cls(store, plan, _facts(plan, attributes or {}), codec)
-        store.put(METADATA, group_metadata(writer._attributes))
-        writer._declare_timeline()
-        store.put(f"{COMMIT_KEY}/{METADATA}", COMMIT_LAYOUT.metadata({}))
-        writer._mark()
-        return writer
+        beginning = begin(store, plan, attributes or {}, overwrite=overwrite, force_claim=force_claim)
+        return cls(beginning, plan, codec=codec, on_error=on_error)
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | os.PathLike[str],
+        plan: Plan,
+        *,
+        snapshots: int | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        codec: CodecName = "lz4",
+        durability: Durability = "fsync",
+        on_error: OnError = "stop",
+        force_claim: bool = False,
+    ) -> Self:
+        """Go on writing a trace whose run was cut off. Everything must be declared once more, as before.
+
+        What was committed stays; what was written after it is deleted. A run that goes on from fewer
+        snapshots than were committed repeats the others: what it puts for them is compared, bit by bit, and
+        not written. Where nothing was committed yet, the trace is made again from the start.
+
+        Parameters
+        ----------
+        path : str or path
+            The trace.
+        plan, attributes
+            As they were given to `create`; they must be the same.
+        snapshots : int, optional
+            Snapshots that the run has behind it; as many as were committed if None.
+        codec, durability, on_error, force_claim
+            As for `create`; arrays that are there keep their codec.
+
+        Raises
+        ------
+        TraceNotFoundError
+            If there is nothing at the path.
+        TraceWriteError
+            If the trace is complete, is not one of this run (every difference is named), or another process
+            writes it (`TraceInUseError`).
+        """
+        store = open_store(path, durability)
+        beginning = take_up(store, plan, attributes or {}, snapshots=snapshots, force_claim=force_claim)
+        return cls(beginning, plan, codec=codec, on_error=on_error)
+
+    @property
+    def committed(self) -> int:
+        """Snapshots that are durable, and visible to readers."""
+        return self._state.marker.committed
 
     @property
     def url(self) -> str:
@@ -149,20 +182,18 @@ class TraceWriter:
             If the group was declared before.
         """
         self._refuse_twice(rows.group)
-        layout = rows_layout(rows, self._codec)
         attributes = {
             **rows.attributes,
             "phase": rows.phase,
             "labels": {rows.middle[0]: list(rows.middle[1])} if rows.middle else {},
             "fields": field_records(rows.fields),
         }
-        self._store.put(f"{layout.key}/{METADATA}", layout.metadata({}))
-        self._write_known(Series(rows.group, "visit", dtype="int64"), rows.visits)
-        # last, since it is what shows a reader a group
-        self._store.put(f"{rows.group}/{METADATA}", group_metadata(attributes))
-        self._rows[rows.group] = _DeclaredRows(
-            rows, layout, {visit: i for i, visit in enumerate(rows.visits)}
-        )
+        found = self._declaring.group(rows.group, attributes)
+        layout = self._declaring.array(rows_layout(rows, self._codec), {})
+        self._declare_known(Series(rows.group, "visit", dtype="int64"), rows.visits)
+        self._declaring.check()
+        row_of = {visit: row for row, visit in enumerate(rows.visits)}
+        self._state.rows[rows.group] = DeclaredRows(rows, layout, row_of, found, set(found.get(GAPS, [])))
 
     def declare_series(
         self, series: Sequence[Series], *, labels: Mapping[str, Sequence[str]] | None = None
@@ -179,17 +210,18 @@ class TraceWriter:
             raise TraceWriteError(f"series of one group at a time; found {sorted({s.group for s in series})}")
         self._refuse_twice(group)
         names = {dim: list(values) for dim, values in (labels or {}).items()}
+        self._declaring.group(group, {"labels": names})
         samples = {item.sample for item in series}
         if "visit" in samples:
-            self._write_known(Series(group, "visit", dtype="int64"), range(self.plan.n_visits + 1))
+            self._declare_known(Series(group, "visit", dtype="int64"), range(self.plan.n_visits + 1))
         if "update" in samples:
             numbers = np.arange(self.plan.n_updates)
-            self._write_known(Series(group, "update", "update", dtype="int64"), numbers)
+            self._declare_known(Series(group, "update", "update", dtype="int64"), numbers)
             visits = numbers // self.plan.updates_per_visit + 1
-            self._write_known(Series(group, "update_visit", "update", dtype="int64"), visits)
+            self._declare_known(Series(group, "update_visit", "update", dtype="int64"), visits)
         for item in series:
             self._declare_column(item, tuple(len(names[dim]) for dim in item.dims))
-        self._store.put(f"{group}/{METADATA}", group_metadata({"labels": names}))  # last, as for rows
+        self._declaring.check()
 
     def put_row(self, group: str, visit: int, values: npt.NDArray[Any]) -> None:
         """Put the row of a kind at a visit, dims ([middle,] element); it is written in the background.
@@ -212,7 +244,19 @@ class TraceWriter:
                 f"{rows.dims[1:]}, found {values.shape}"
             )
         declared.put.add(visit)
-        self._submit(encode_row(declared.layout, declared.row_of[visit], values))
+        cargo = Cargo(f"{group}, visit {visit}", (group, visit))
+        if visit >= self.committed:
+            self._state.background.put(cargo, encode_row(declared.layout, declared.row_of[visit], values))
+        elif visit not in declared.gaps:
+            self._state.background.do(cargo, partial(self._compare_row, declared, visit, values))
+
+    def put_checkpoint(self, number: int, objects: Iterable[tuple[str, bytes]]) -> None:
+        """Put what a run needs to go on after a visit; it is durable before the visit is committed.
+
+        Of those before it, the last one is kept: see `tracekit.checkpoints`.
+        """
+        cargo = Cargo(f"checkpoint of visit {number}", needed=False)
+        self._state.background.put(cargo, put_in_turn(self._store, number, objects))
 
     def put(self, group: str, name: str, values: npt.ArrayLike) -> None:
         """Add one sample to a series.
@@ -223,11 +267,11 @@ class TraceWriter:
             If the series was not declared, or the sample has another shape.
         """
         key = f"{group}/{name}"
-        if key not in self._columns:
+        if key not in self._state.columns:
             raise TraceWriteError(
-                f"{self.url}: no series {key!r} was declared; there are {sorted(self._columns)}"
+                f"{self.url}: no series {key!r} was declared; there are {sorted(self._state.columns)}"
             )
-        self._columns[key].append(np.asarray(values)[None])
+        self._state.columns[key].append(np.asarray(values)[None])
 
     def commit(self, visit: Visit) -> None:
         """Make everything put for a visit durable, then visible.
@@ -235,139 +279,88 @@ class TraceWriter:
         Raises
         ------
         TraceWriteError
-            If something declared for the visit was not put, visits come out of order, or the disk refuses.
+            If something declared for the visit was not put, visits come out of order, another writer has
+            taken over (`TraceInUseError`), or the store refuses: then it says how far the trace is good.
         """
         self._check_complete(visit.number)
-        self.put(TIMELINE, "wall_time_seconds", time.monotonic() - self._started)
-        for column in self._columns.values():
-            self._submit(column.changed())
-        self._drain()
-        self.committed = visit.number + 1
-        self._mark()
+        self._claim.check()
+        self._next += 1
+        if visit.number < self.committed:
+            self._state.background.wait()
+            return
+        self._clock.append([time.monotonic() - self._started])
+        self._state.commit(self._next)
 
     def close(self, status: Status = "complete") -> None:
-        """End the trace, with a status. May be called twice."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pending.clear()
-        if self._attributes["status"] == "running":
+        """End the trace, with a status, and let others write it. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._on_error == "warn" and self.committed < self._next:
+                self._state.commit(self._next)
+            self._state.background.close()
+            self._set_status(status if self.committed >= self._next else "interrupted")
+        except OSError as error:
+            self._state.refused(error, stop=status == "complete" and self._on_error == "stop")
+        finally:
+            self._state.background.close()
+            with contextlib.suppress(OSError):
+                self._claim.release()
+
+    def _set_status(self, status: Status) -> None:
+        if self._attributes["status"] == "running" and self._claim.is_held():
             self._attributes["status"] = status
             self._store.put(METADATA, group_metadata(self._attributes))
             self._store.sync()
 
-    def _declare_timeline(self) -> None:
-        self._store.put(f"{TIMELINE}/{METADATA}", group_metadata({}))
-        visits = [self.plan.visit(number) for number in range(self.plan.n_visits + 1)]
-        columns = {
-            "visit": [visit.number for visit in visits],
-            "epoch": [visit.epoch for visit in visits],
-            "position": [visit.position for visit in visits],
-            "trained_task": [visit.task for visit in visits],
-        }
-        for name, values in columns.items():
-            self._write_known(Series(TIMELINE, name, dtype="int64"), values)
-        self._declare_column(Series(TIMELINE, "wall_time_seconds", units="s"), ())
+    def _compare_row(self, declared: DeclaredRows, visit: int, values: npt.NDArray[Any]) -> None:
+        """Hold a row that a resumed run gives once more against the one that was committed."""
+        row, n_columns = declared.row_of[visit], values.shape[-1]
+        stored = StoredRows(self._store, declared.layout, np.array([row]), ((0, n_columns),), (n_columns,))
+        found = stored[0]
+        if found.tobytes() != np.ascontiguousarray(values, found.dtype).tobytes():
+            raise not_repeated(f"{self.url}/{declared.rows.group}, visit {visit}")
 
-    def _declare_column(self, series: Series, sizes: tuple[int, ...]) -> Column:
+    def _declare_column(self, series: Series, sizes: tuple[int, ...]) -> None:
         n_samples = self.plan.n_visits + 1 if series.sample == "visit" else self.plan.n_updates
-        column = self._create_column(series, n_samples, sizes)
-        self._columns[column.layout.key] = column
-        return column
-
-    def _create_column(self, series: Series, n_samples: int, sizes: tuple[int, ...]) -> Column:
-        layout = series_layout(series, n_samples, sizes)
         attributes = {"units": series.units, "long_name": series.long_name or series.name.replace("_", " ")}
-        self._store.put(f"{layout.key}/{METADATA}", layout.metadata(attributes))
-        return Column(layout)
+        layout = series_layout(series, n_samples, sizes)
+        self._state.columns[layout.key] = self._declaring.column(layout, attributes)
 
-    def _write_known(self, series: Series, values: npt.ArrayLike | Iterable[int]) -> None:
-        """Write a coordinate that the plan fixes, all of it at once."""
+    def _declare_known(self, series: Series, values: npt.ArrayLike | Iterable[int]) -> None:
+        """Declare a coordinate that the plan fixes, all of it at once."""
         known = np.asarray(values, np.int64)
-        column = self._create_column(series, len(known), ())
-        column.append(known)
-        for key, data in column.changed():
-            self._store.put(key, data)
+        self._declaring.known(series_layout(series, len(known), ()), known)
 
-    def _declared(self, group: str) -> _DeclaredRows:
-        if group not in self._rows:
+    def _declared(self, group: str) -> DeclaredRows:
+        if group not in self._state.rows:
             raise TraceWriteError(
-                f"{self.url}: no rows {group!r} were declared; there are {sorted(self._rows)}"
+                f"{self.url}: no rows {group!r} were declared; there are {sorted(self._state.rows)}"
             )
-        return self._rows[group]
+        return self._state.rows[group]
 
     def _refuse_twice(self, group: str) -> None:
-        taken = {key.split("/")[0] for key in self._columns} | set(self._rows)
+        taken = {key.split("/")[0] for key in self._state.columns} | set(self._state.rows)
         if group in taken:
             raise TraceWriteError(f"{self.url}: {group!r} is declared already; record each kind once")
 
-    def _submit(self, objects: Iterable[tuple[str, bytes]]) -> None:
-        def write() -> None:
-            for key, data in objects:
-                self._store.put(key, data)
-
-        self._pending.append(self._pool.submit(write))
-
-    def _drain(self) -> None:
-        """Wait until all that was put is on disk."""
-        pending, self._pending = self._pending, []
-        try:
-            for future in pending:
-                future.result()
-            self._store.sync()
-        except OSError as error:
-            raise TraceWriteError(
-                f"{self.url}: {error.strerror or error}; the trace is good up to visit {self.committed - 1} "
-                f"({self.committed} of {self.plan.n_visits + 1} snapshots)"
-            ) from error
-
-    def _mark(self) -> None:
-        marker = np.array([self.committed, 0], COMMIT_LAYOUT.dtype)
-        self._store.put(COMMIT_LAYOUT.object_key((0,)), COMMIT_LAYOUT.codec.encode(marker))
-        self._store.sync()
-
     def _check_complete(self, number: int) -> None:
-        if number != self.committed:
-            raise TraceWriteError(f"{self.url}: visit {self.committed} is the next to commit, found {number}")
+        if number != self._next:
+            raise TraceWriteError(f"{self.url}: visit {self._next} is the next to commit, found {number}")
         missing = [
-            group for group, kind in self._rows.items() if number in kind.row_of and number not in kind.put
+            group
+            for group, kind in self._state.rows.items()
+            if number in kind.row_of and number not in kind.put
         ]
         expected = {"visit": number + 1, "update": number * self.plan.updates_per_visit}
         missing += [
             f"{key} ({column.n_samples} of {expected[column.layout.dims[0]]} samples)"
-            for key, column in self._columns.items()
+            for key, column in self._state.columns.items()
             if not key.startswith(f"{TIMELINE}/") and column.n_samples != expected[column.layout.dims[0]]
         ]
+        missing += self._declaring.undeclared()
         if missing:
             raise TraceWriteError(
                 f"{self.url}: visit {number} cannot be committed without {', '.join(missing)}"
             )
-
-
-def _clear(store: Store, overwrite: bool) -> None:
-    if not store.exists():
-        return
-    document = store.get(METADATA) or b""
-    if overwrite and f'"format": "{FORMAT}"'.encode() in document:
-        store.delete()
-        return
-    what = (
-        "there is a trace here already" if FORMAT.encode() in document else "there is something here already"
-    )
-    raise TraceExistsError(
-        f"{store.url}: {what}; choose another path, or delete it (overwrite deletes traces only)"
-    )
-
-
-def _facts(plan: Plan, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "run_id": uuid.uuid4().hex,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "status": "running",
-        "n_tasks": plan.n_tasks,
-        "n_epochs": int(plan.order.shape[0]),
-        "updates_per_visit": plan.updates_per_visit,
-        "snapshots_planned": plan.n_visits + 1,
-        "software": software_versions(),
-        **attributes,
-    }

@@ -66,7 +66,9 @@ def test_opening_and_slicing_read_no_values(trace, monkeypatch):
     assert not [key for key in keys if "/values/c/" in key]
     keys.clear()
     assert lazy.values == VALUES[2].sum()
-    assert {key.split("/")[3] for key in keys} == {"2"}, "one visit was asked for, others were read"
+    assert {key.split("/")[3] for key in keys if key != "commit/c/0"} == {"2"}, (
+        "one visit was asked for, others were read"
+    )
 
 
 def test_blocks_hold_many_visits_each():

@@ -77,7 +77,7 @@ def test_only_committed_visits_are_seen(tmp_path):
     path = tmp_path / "run.zarr"
     trace = record(path, n_visits=2)
     put_all(trace, 2)
-    trace._drain()  # everything of visit 2 is on disk, and yet not committed
+    trace._state.background.wait()  # everything of visit 2 is on disk, and yet not committed
 
     seen = open_trace(path)
 

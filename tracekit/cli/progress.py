@@ -32,7 +32,9 @@ class RunProgress:
         """Show an empty bar."""
         self._bar.start()
         self._n_visits = run.plan.n_visits
-        self._task = self._bar.add_task(f"training {self._label}", total=self._n_visits + 1, note="")
+        self._task = self._bar.add_task(
+            f"training {self._label}", total=self._n_visits + 1, completed=run.snapshots, note=""
+        )
 
     def before_update(self, update: Update) -> None:
         """Show nothing."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracekit import plugins
-from tracekit.errors import PluginError
+from tracekit.errors import PluginError, TraceError, TraceNotFoundError
 
 if TYPE_CHECKING:
     from tracekit.protocols import Recorder
@@ -30,8 +30,33 @@ def read_configuration(path: Path, overrides: tuple[str, ...]) -> Configuration:
 
 
 def make_recorders(configuration: Configuration) -> list[Recorder]:
-    """Make the recorders that a configuration names."""
-    return [plugins.make("tracekit.recorders", item.kind, item.options) for item in configuration.recorders]
+    """Make the recorders that a configuration names, checkpoints among them if it asks for some."""
+    from tracekit.training import Checkpoints
+
+    recorders = [
+        plugins.make("tracekit.recorders", item.kind, item.options) for item in configuration.recorders
+    ]
+    if configuration.training.checkpoint_every is not None:
+        recorders.append(Checkpoints(configuration.training.checkpoint_every))
+    return recorders
+
+
+def read_recorded_configuration(path: str) -> Configuration:
+    """Read the configuration of a recorded run."""
+    from tracekit.layout import METADATA, read_document
+    from tracekit.store import open_store
+
+    try:
+        from tracekit.training import parse_configuration
+    except ImportError as error:
+        raise PluginError(f"{NEEDS_TRAIN} ({error})") from error
+    store = open_store(path)
+    if not store.exists():
+        raise TraceNotFoundError(f"{path}: there is nothing here to resume; check the path")
+    attributes = read_document(store, METADATA).get("attributes", {})
+    if not isinstance(attributes.get("configuration"), dict):
+        raise TraceError(f"{path}: holds no configuration, so it cannot be resumed from here")
+    return parse_configuration(attributes["configuration"], origin=path)
 
 
 def record_run(
@@ -39,23 +64,33 @@ def record_run(
     path: str | Path,
     *,
     label: str,
-    overwrite: bool = False,
+    resume: bool = False,
     ignore_space: bool = False,
+    **settings: Any,
 ) -> None:
-    """Train as configured, and record into a new trace, if it fits on the disk."""
+    """Train as configured, and record into a new trace if it fits, or go on with one that was cut off.
+
+    `settings` are those of `Recording`.
+    """
     from tracekit.cli.progress import RunProgress, waiting
     from tracekit.estimate import planned_kinds, require_space
     from tracekit.recording import Recording
 
     with waiting(f"preparing documents and model for {label}"):
-        from tracekit.training import prepare, train
+        from tracekit.training import prepare, restore, train
 
-        recording = Recording(path, make_recorders(configuration), overwrite=overwrite)
         run = prepare(configuration)
-        if not ignore_space:
+        if resume:
+            run = restore(run, path)
+        elif not ignore_space:
             require_space(planned_kinds(run, make_recorders(configuration)), path)
+    recording = Recording(path, make_recorders(configuration), resume=resume, **settings)
     try:
         train(run, [recording, RunProgress(label)])
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. {path} keeps every visit that was completed.", err=True)
+        click.echo(
+            f"\nInterrupted. {path} keeps every visit that was completed. Go on with: "
+            f"tracekit train --resume {path}",
+            err=True,
+        )
         raise click.Abort from None

@@ -45,6 +45,7 @@ def describe(run: str, *, as_document: bool = False, configuration: bool = False
         return
     settings = facts.pop("configuration", {})
     facts.pop("task_fingerprints", None)
+    facts.pop("model_signature", None)
     facts["software"] = ", ".join(f"{name} {version}" for name, version in facts["software"].items())
     print_table(("fact", "value"), [(str(name).replace("_", " "), text(facts[name])) for name in facts])
     print_table(

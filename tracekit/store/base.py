@@ -49,5 +49,14 @@ class Store(Protocol):
     def remove_tree(self, prefix: str) -> None:
         """Remove every object under a prefix, if there are any."""
 
+    def sweep(self) -> None:
+        """Delete what puts that were cut off left behind. Only the one writer may ask for it."""
+
     def delete(self) -> None:
         """Delete everything."""
+
+
+def remove_all(store: Store, key: str) -> None:
+    """Remove the object of a key, or every object under it."""
+    store.remove(key)
+    store.remove_tree(key)

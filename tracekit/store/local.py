@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tracekit.store.base import Durability
 
+PARTIAL = ".{}.{}.partial"
+
 
 class LocalStore:
     """A folder on a local disk.
@@ -72,7 +74,7 @@ class LocalStore:
     def put(self, key: str, data: bytes) -> None:
         """Write beside, flush to disk, rename into place."""
         path = self.root / key
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+        temporary = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex))
         self._make_folder(path.parent)
         try:
             with temporary.open("wb", buffering=0) as file:
@@ -89,9 +91,15 @@ class LocalStore:
         """Flush the folders that got new names."""
         with self._lock:
             folders, self._unsynced = self._unsynced, set()
-        if self.durability == "fsync":
+        if self.durability == "rename":
+            return
+        try:
             for folder in folders:
                 _fsync_folder(folder)
+        except OSError:
+            with self._lock:
+                self._unsynced |= folders
+            raise
 
     def children(self, prefix: str = "") -> Iterator[str]:
         """Give the names directly under a prefix, sorted; files being written do not count."""
@@ -107,18 +115,23 @@ class LocalStore:
     def remove(self, key: str) -> None:
         """Remove an object, if it is there; durable after `sync`."""
         path = self.root / key
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             path.unlink()
             self._changed(path.parent)
 
     def remove_tree(self, prefix: str) -> None:
         """Remove a folder in it, if it is there; durable after `sync`."""
         folder = self.root / prefix
-        if folder.is_dir():
+        if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder)
             self._changed(folder.parent)
             with self._lock:
                 self._unsynced = {path for path in self._unsynced if not path.is_relative_to(folder)}
+
+    def sweep(self) -> None:
+        """Delete the files that were being written when their process was killed."""
+        for path in self.root.rglob(PARTIAL.format("*", "*")):
+            path.unlink(missing_ok=True)
 
     def delete(self) -> None:
         """Move the folder aside in one step, so that half a trace is never seen, then delete it."""

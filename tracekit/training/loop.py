@@ -18,7 +18,7 @@ from tracekit.training.tasks.language import device_of
 
 
 def train(run: Run, observers: Sequence[Observer] = ()) -> None:
-    """Train a run from its first visit to its last.
+    """Train a run from its first visit to its last, or from where its checkpoint was made.
 
     Every task is evaluated before training and after each visit. Clipping, seed, threads and what happens at
     a loss that is no number are those of `run.configuration`, with the defaults of `LoopSettings` where it
@@ -53,8 +53,9 @@ def train(run: Run, observers: Sequence[Observer] = ()) -> None:
 
 
 def _train(run: Run, observers: Sequence[Observer], settings: LoopSettings) -> None:
-    _evaluate(run, observers, run.plan.visit(0))
-    for visit in run.plan.visits():
+    if run.snapshots == 0:
+        _evaluate(run, observers, run.plan.visit(0))
+    for visit in run.plan.visits(run.snapshots):
         run.model.train()
         for update in run.plan.updates(visit):
             _update(run, observers, settings, update)

@@ -69,6 +69,10 @@ class TrainingSettings(Section):
         CPU threads of torch during the run; without it, torch decides.
     deterministic : bool
         Let torch refuse operations that do not repeat bit by bit.
+    checkpoint_every : int, optional
+        Visits between the checkpoints that a run which is cut off goes on from; none are made if None, and
+        such a run is repeated from its start. One takes as long as recording the weights (and the moments of
+        the optimizer) once; a resumed run repeats at most this many visits.
     """
 
     order: str = "cyclic"
@@ -80,6 +84,7 @@ class TrainingSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None
     deterministic: bool = True
+    checkpoint_every: Count | None = 4
 
     @field_validator("order")
     @classmethod

@@ -1,0 +1,37 @@
+"""`tracekit rollback`: drop the last visits of a trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Drop the last visits of a trace, for good.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--to", "snapshots", type=click.IntRange(0), help="Snapshots to keep.")
+@click.option("--force-claim", is_flag=True, help="Take the trace over from a writer that may still live.")
+def rollback(run: Path, snapshots: int | None, force_claim: bool) -> None:
+    r"""Drop all but the first snapshots of the trace RUN.
+
+    Without --to, what is kept reaches up to the last checkpoint: a run that is then resumed goes on from
+    there and repeats nothing, which helps where it would not repeat itself bit by bit.
+
+    \b
+    Examples:
+      tracekit rollback run.zarr --to 20
+      tracekit rollback run.zarr
+    """
+    from tracekit.checkpoints import usable_checkpoints
+    from tracekit.marker import require_marker
+    from tracekit.store import open_store
+    from tracekit.truncation import rollback as drop
+
+    store = open_store(run)
+    before = require_marker(store).committed
+    if snapshots is None:
+        snapshots = max(usable_checkpoints(store, before), default=-1) + 1
+    drop(run, snapshots, force_claim=force_claim)
+    click.echo(
+        f"{run}: {snapshots} of {before} snapshots are kept. Go on with: tracekit train --resume {run}"
+    )

@@ -1,0 +1,132 @@
+"""Committing a visit: all of it durable, then the marker; and what happens where the store refuses."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tracekit.background import Background, Cargo, Failure
+from tracekit.columns import Column
+from tracekit.errors import TraceWarning, TraceWriteError
+from tracekit.layout import GAPS, METADATA, ArrayLayout, group_metadata
+from tracekit.marker import Marker, write_marker
+from tracekit.schema import Rows
+from tracekit.store import Store
+
+OnError = Literal["stop", "warn"]
+
+
+@dataclass(frozen=True)
+class DeclaredRows:
+    """A kind of tensors being written.
+
+    Parameters
+    ----------
+    rows, layout
+        What they are, and how they lie.
+    row_of : dict
+        Where the row of each planned visit lies.
+    attributes : dict
+        Those of the group, as they are in the store.
+    gaps, put : set of int
+        Visits whose rows were lost, and visits whose rows were handed over.
+    """
+
+    rows: Rows
+    layout: ArrayLayout
+    row_of: dict[int, int]
+    attributes: dict[str, Any]
+    gaps: set[int]
+    put: set[int] = field(default_factory=set)
+
+
+class Committer:
+    """Everything that was put and is not committed yet, and how far the trace is good.
+
+    Parameters
+    ----------
+    store : Store
+        Where the trace lies.
+    marker : Marker
+        What is committed.
+    n_planned : int
+        Snapshots of the whole run.
+    on_error : {"stop", "warn"}
+        See `TraceWriter.create`.
+    """
+
+    def __init__(self, store: Store, marker: Marker, *, n_planned: int, on_error: OnError) -> None:
+        self.marker = marker
+        self.rows: dict[str, DeclaredRows] = {}
+        self.columns: dict[str, Column] = {}
+        self.background = Background(store)
+        self._store = store
+        self._n_planned = n_planned
+        self._on_error = on_error
+
+    def commit(self, snapshots: int) -> None:
+        """Make everything durable, and so many snapshots visible.
+
+        Raises
+        ------
+        TraceWriteError
+            If the store refuses, and that is to stop the run; else there is a `TraceWarning`.
+        """
+        try:
+            self._write(snapshots)
+        except OSError as error:
+            self.refused(error, stop=self._on_error == "stop")
+
+    def refused(self, error: OSError, *, stop: bool) -> None:
+        """Say that the store refuses, and how far the trace is good."""
+        committed = self.marker.committed
+        message = (
+            f"{self._store.url}: {_words(error)}; the trace is good up to visit {committed - 1} "
+            f"({committed} of {self._n_planned} snapshots)"
+        )
+        if stop:
+            raise TraceWriteError(message) from error
+        _warn(f"{message}; the rest is tried again at the next visit")
+
+    def _write(self, snapshots: int) -> None:
+        for key, column in self.columns.items():
+            self.background.put(Cargo(key), column.changed())
+        needed = [failure for failure in self.background.wait() if self._is_needed(failure)]
+        if needed:
+            raise needed[0].error
+        self._mark_gaps()
+        marker = Marker(snapshots, self.marker.generation)
+        write_marker(self._store, marker)
+        self.marker = marker
+
+    def _is_needed(self, failure: Failure) -> bool:
+        """Say whether the commit must fail; if not, warn, and note the gap that a lost row leaves.
+
+        A series stays in memory and is tried again, so its visits are not visible before it has been written.
+        """
+        cargo = failure.cargo
+        if self._on_error == "stop" or (cargo.row is None and cargo.needed):
+            return True
+        if cargo.row is not None:
+            group, visit = cargo.row
+            self.rows[group].gaps.add(visit)
+        _warn(f"{self._store.url}: {cargo.name} could not be recorded: {_words(failure.error)}")
+        return False
+
+    def _mark_gaps(self) -> None:
+        """Write which rows are missing, before the marker makes their visits visible."""
+        for group, kind in self.rows.items():
+            gaps = sorted(kind.gaps)
+            if gaps != kind.attributes.get(GAPS, []):
+                attributes = {**kind.attributes, GAPS: gaps}
+                self._store.put(f"{group}/{METADATA}", group_metadata(attributes))
+                kind.attributes.update(attributes)
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TraceWarning, stacklevel=6)

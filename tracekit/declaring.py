@@ -1,0 +1,169 @@
+"""Making the groups and arrays of a new trace, or holding those of a resumed one against them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tracekit.columns import Column
+from tracekit.differences import differences, listed
+from tracekit.errors import TraceWriteError
+from tracekit.extent import read_known
+from tracekit.layout import COMMIT_KEY, GAPS, METADATA, TIMELINE, ArrayLayout, group_metadata, read_layout
+from tracekit.layout import read_document as read
+from tracekit.store import Store
+from tracekit.stored import StoredSeries
+from tracekit.truncation import committed_samples
+
+
+class Declaring(Protocol):
+    """How what is declared comes to be in the trace."""
+
+    def group(self, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Declare a group; gives its attributes in the trace."""
+
+    def array(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> ArrayLayout:
+        """Declare an array; gives how it lies in the trace."""
+
+    def known(self, layout: ArrayLayout, values: npt.NDArray[np.int64]) -> None:
+        """Declare a coordinate that the plan fixes."""
+
+    def column(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> Column:
+        """Declare a series."""
+
+    def check(self) -> None:
+        """Raise `TraceWriteError` if what was declared is not what the trace has."""
+
+    def undeclared(self) -> list[str]:
+        """Give the groups that the trace has, and that nobody has declared."""
+
+
+class NewDeclaring:
+    """Makes what is declared."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._groups: dict[str, dict[str, Any]] = {}
+
+    def group(self, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a group, at the next `check`."""
+        self._groups[name] = dict(attributes)
+        return dict(attributes)
+
+    def array(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> ArrayLayout:
+        """Make an array."""
+        self._store.put(f"{layout.key}/{METADATA}", layout.metadata(attributes))
+        return layout
+
+    def known(self, layout: ArrayLayout, values: npt.NDArray[np.int64]) -> None:
+        """Make a coordinate, and write all of it."""
+        column = self.column(layout, {})
+        column.append(values)
+        for key, data in column.changed():
+            self._store.put(key, data)
+
+    def column(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> Column:
+        """Make a series."""
+        return Column(self.array(layout, attributes))
+
+    def check(self) -> None:
+        """Put the metadata of the group, last, since it is what shows a reader the group."""
+        for name, attributes in self._groups.items():
+            self._store.put(f"{name}/{METADATA}", group_metadata(attributes))
+        self._groups.clear()
+
+    def undeclared(self) -> list[str]:
+        """Give nothing: all there is was declared."""
+        return []
+
+
+class ResumedDeclaring:
+    """Holds what is declared against what the trace has.
+
+    Parameters
+    ----------
+    store : Store
+        Where the trace lies.
+    committed, snapshots : int
+        Snapshots that the trace has, and that the run has behind it: from there on, it repeats what is there.
+    """
+
+    def __init__(self, store: Store, *, committed: int, snapshots: int) -> None:
+        self._store = store
+        self._committed = committed
+        self._snapshots = snapshots
+        self._differences: list[str] = []
+        self._seen: set[str] = set()
+
+    def group(self, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Compare the attributes of a group."""
+        self._seen.add(name)
+        if self._store.get(f"{name}/{METADATA}") is None:
+            raise TraceWriteError(
+                f"{self._store.url}: the trace has no {name!r}, which is now to be recorded; resume with the "
+                "recorders that the run began with"
+            )
+        found = dict(read(self._store, f"{name}/{METADATA}").get("attributes", {}))
+        gaps = {GAPS: found.pop(GAPS)} if GAPS in found else {}
+        self._compare(_by_name(found), _by_name(attributes), name)
+        return {**found, **gaps}
+
+    def array(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> ArrayLayout:
+        """Compare an array; its chunks may be cut otherwise than a new one's would be."""
+        found = read_layout(self._store, layout.key)
+        self._compare(_facts(found), _facts(layout), layout.key)
+        return found
+
+    def known(self, layout: ArrayLayout, values: npt.NDArray[np.int64]) -> None:
+        """Compare a coordinate."""
+        found = read_known(self._store, layout.key)
+        self._compare(found.tolist(), values.tolist(), layout.key)
+
+    def column(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> Column:
+        """Compare a series, and take up what is committed of it."""
+        found = self.array(layout, attributes)
+        group, dim = layout.key.split("/")[0], layout.dims[0]
+        n_kept = committed_samples(self._store, group, dim, self._committed)
+        # what the clock says is not repeated
+        behind = self._committed if group == TIMELINE else self._snapshots
+        n_samples = committed_samples(self._store, group, dim, behind)
+        return Column(found, n_samples=n_samples, kept=StoredSeries(self._store, found, n_kept))
+
+    def check(self) -> None:
+        """Raise `TraceWriteError`, naming all differences so far."""
+        refuse_differences(self._store, self._differences)
+
+    def undeclared(self) -> list[str]:
+        """Give the groups of the trace that nobody has declared."""
+        return [name for name in self._store.children() if name not in (METADATA, COMMIT_KEY, *self._seen)]
+
+    def _compare(self, recorded: Any, now: Any, place: str) -> None:
+        self._differences += differences(as_recorded(recorded), as_recorded(now), place)
+
+
+def refuse_differences(store: Store, found: list[str]) -> None:
+    """Raise `TraceWriteError` if there are differences between the trace and the run, naming them."""
+    if found:
+        raise TraceWriteError(
+            f"{store.url}: cannot be resumed by this run, which differs from the one that began it:\n"
+            f"{listed(found)}\nResume with what is in the trace, or record into a new one"
+        )
+
+
+def as_recorded(value: Any) -> Any:
+    """Give a value as it comes back from JSON."""
+    return json.loads(json.dumps(value))
+
+
+def _by_name(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Let fields go by their names, so that differences do."""
+    fields = attributes.get("fields")
+    return {**attributes, "fields": {item["name"]: item for item in fields}} if fields else dict(attributes)
+
+
+def _facts(layout: ArrayLayout) -> dict[str, Any]:
+    return {"shape": layout.shape, "dims": layout.dims, "dtype": layout.dtype.name}

@@ -1,0 +1,63 @@
+"""What a run is, as the attributes at the root of its trace say it."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from tracekit.declaring import as_recorded, refuse_differences
+from tracekit.differences import differences
+from tracekit.errors import TraceWriteError
+from tracekit.extent import read_known
+from tracekit.layout import FORMAT, FORMAT_VERSION, METADATA, TIMELINE, read_document
+from tracekit.marker import require_marker
+from tracekit.schedule import Plan
+from tracekit.software import software_versions
+from tracekit.store import Store
+
+
+def new_facts(plan: Plan, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the attributes of a new trace."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "run_id": uuid.uuid4().hex,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "status": "running",
+        **_plan_facts(plan),
+        "software": software_versions(),
+        **attributes,
+    }
+
+
+def recorded_facts(store: Store, plan: Plan, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the attributes of a trace that is to be resumed, once they have been found to be those of the run.
+
+    Raises
+    ------
+    TraceWriteError
+        If the trace is complete, or differs from the run; every difference is named.
+    """
+    recorded = dict(read_document(store, METADATA).get("attributes", {}))
+    committed = require_marker(store).committed
+    if recorded.get("status") == "complete" and committed == recorded.get("snapshots_planned"):
+        raise TraceWriteError(
+            f"{store.url}: is complete, all {committed} snapshots; there is nothing to resume"
+        )
+    now = as_recorded({**_plan_facts(plan), **attributes})
+    found = list(differences({key: recorded.get(key, ...) for key in now}, now))
+    order = read_known(store, f"{TIMELINE}/trained_task")[1:].tolist()
+    found += differences(order, plan.order.ravel().tolist(), "task order, visit")
+    refuse_differences(store, found)
+    return recorded
+
+
+def _plan_facts(plan: Plan) -> dict[str, Any]:
+    return {
+        "n_tasks": plan.n_tasks,
+        "n_epochs": int(plan.order.shape[0]),
+        "updates_per_visit": plan.updates_per_visit,
+        "snapshots_planned": plan.n_visits + 1,
+    }

@@ -1,0 +1,162 @@
+"""Checkpoints: what a run needs to go on after a visit, inside its trace.
+
+Parameters, buffers and the state of the optimizer as safetensors; the settings of the optimizer, the position
+and the checksum as JSON; nothing is pickled. Random streams need no state: the loop seeds them anew for every
+update (see `tracekit.training.randomness`). Tensors are copied into those of a model that was built as the
+configuration says, so that tied weights stay tied.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from tracekit.checkpoints import DOCUMENT, TENSORS, key_of, usable_checkpoints
+from tracekit.codecs import checksum
+from tracekit.differences import differences, listed
+from tracekit.errors import DamagedTraceError, TraceError, TraceWarning
+from tracekit.marker import read_marker
+from tracekit.protocols import Evaluation, Run
+from tracekit.schedule import Update, Visit
+from tracekit.store import Store, open_store
+from tracekit.training.states import (
+    model_tensors,
+    optimizer_state,
+    restore_model,
+    restore_optimizer,
+    signature,
+)
+from tracekit.writer import TraceWriter
+
+FORMAT_VERSION = 1
+
+
+class Checkpoints:
+    """A recorder that makes checkpoints; the last two are kept.
+
+    Parameters
+    ----------
+    every : int
+        One after this many visits, and one after the last.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self._every = every
+
+    def start(self, run: Run, trace: TraceWriter) -> None:
+        """Take hold of the run."""
+        self._run: Run | None = run
+        self._trace: TraceWriter | None = trace
+
+    def before_update(self, update: Update) -> None:
+        """Do nothing."""
+
+    def after_update(self, update: Update, train_loss: float) -> None:
+        """Do nothing."""
+
+    def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
+        """Make a checkpoint, if it is time; it is durable before the visit is committed."""
+        if self._run is None or self._trace is None or visit.number == 0:
+            return
+        if visit.number % self._every == 0 or visit.number == self._run.plan.n_visits:
+            self._trace.put_checkpoint(visit.number, encode(self._run, visit.number))
+
+    def stop(self) -> None:
+        """Let go of the run."""
+        self._run = self._trace = None
+
+
+def encode(run: Run, number: int) -> Iterator[tuple[str, bytes]]:
+    """Give the objects of a checkpoint by name, the JSON object last."""
+    settings, moments = optimizer_state(run.optimizer)
+    tensors = {**model_tensors(run.model), **moments}
+    data = save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()})
+    document = {
+        "format": "tracekit checkpoint",
+        "format_version": FORMAT_VERSION,
+        "visit": number,
+        "bytes": len(data),
+        "crc32c": checksum(data).hex(),
+        "model": signature(run.model),
+        "optimizer": settings,
+    }
+    yield TENSORS, data
+    yield DOCUMENT, json.dumps(document, indent=1).encode()
+
+
+def restore(run: Run, path: str | PathLike[str]) -> Run:
+    """Bring a run to the state of the newest checkpoint of a trace that belongs to what is committed.
+
+    Parameters
+    ----------
+    run : Run
+        As `prepare` gives it; its model and optimizer are changed in place.
+    path : str or path
+        The trace.
+
+    Returns
+    -------
+    Run
+        The same run, with the `snapshots` that lie behind it; 0, and the state as it was, where there is no
+        checkpoint. A damaged one is passed over, with a `TraceWarning`.
+
+    Raises
+    ------
+    TraceError
+        If the checkpoint is of another model or optimizer; every difference is named.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tracekit import Recording
+    >>> from tracekit.training import parse_configuration, prepare, train
+    >>> path = tempfile.mkdtemp() + "/run.zarr"
+    >>> settings = parse_configuration({"tasks": {"kind": "toy"}, "training": {"epochs": 1}})
+    >>> train(prepare(settings), [Recording(path, [Checkpoints(every=10)])])
+    >>> restore(prepare(settings), path).snapshots
+    26
+    """
+    store = open_store(path)
+    marker = read_marker(store)
+    committed = marker.committed if marker else 0
+    for number in reversed(usable_checkpoints(store, committed)):
+        try:
+            document, tensors = _read(store, number)
+        except DamagedTraceError as error:
+            warnings.warn(f"{error}; an older state is taken", TraceWarning, stacklevel=2)
+            continue
+        _restore(run, document, tensors, store.url)
+        return replace(run, snapshots=number + 1)
+    return run
+
+
+def _read(store: Store, number: int) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    place = f"{store.url}/{key_of(number, '')}"
+    text, data = store.get(key_of(number, DOCUMENT)), store.get(key_of(number, TENSORS))
+    if text is None or data is None:
+        raise DamagedTraceError(f"{place}: not a whole checkpoint")
+    try:
+        document = json.loads(text)
+        if document["crc32c"] != checksum(data).hex():
+            raise DamagedTraceError(f"{place}{TENSORS}: the checksum does not match")
+        return document, load(data)
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DamagedTraceError(f"{place}: cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _restore(run: Run, document: dict[str, Any], tensors: dict[str, torch.Tensor], url: str) -> None:
+    found = list(differences(document["model"], signature(run.model), "model"))
+    kind = type(run.optimizer).__name__
+    found += differences(document["optimizer"]["kind"], kind, "optimizer")
+    if found:
+        raise TraceError(f"{url}: the checkpoint is of another model or optimizer:\n{listed(found)}")
+    restore_model(run.model, tensors)
+    restore_optimizer(run.optimizer, document["optimizer"], tensors)

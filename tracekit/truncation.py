@@ -1,0 +1,126 @@
+"""Going back: a trace as it was after fewer snapshots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from tracekit.claims import take_claim
+from tracekit.errors import TraceWriteError
+from tracekit.extent import read_known
+from tracekit.layout import (
+    COMMIT_KEY,
+    GAPS,
+    KNOWN,
+    METADATA,
+    ArrayLayout,
+    group_metadata,
+    read_document,
+    read_layout,
+)
+from tracekit.marker import Marker, require_marker, write_marker
+from tracekit.store import Store, open_store, remove_all
+from tracekit.stored import StoredSeries
+
+
+def rollback(path: str | os.PathLike[str], snapshots: int, *, force_claim: bool = False) -> None:
+    """Drop all but the first snapshots of a trace, for good.
+
+    Whoever has the trace open is told so when they next read from it. A run can be resumed from there.
+
+    Parameters
+    ----------
+    path : str or path
+        The trace.
+    snapshots : int
+        How many are kept; 1 keeps the state before any training.
+    force_claim : bool
+        Take the trace over from a writer that may still live.
+
+    Raises
+    ------
+    TraceWriteError
+        If there are fewer snapshots, or another process writes the trace (`TraceInUseError`).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tracekit import open_trace
+    >>> from tracekit.testing.written import write_example_trace
+    >>> path = write_example_trace(tempfile.mkdtemp() + "/run.zarr")
+    >>> rollback(path, 3)
+    >>> open_trace(path)["losses"].visit.values
+    array([0, 1, 2])
+    """
+    store = open_store(path)
+    require_marker(store)
+    claim = take_claim(store, force=force_claim)
+    try:
+        committed = require_marker(store).committed
+        if not 0 <= snapshots <= committed:
+            raise TraceWriteError(f"{store.url}: has {committed} snapshots; cannot go back to {snapshots}")
+        document = read_document(store, METADATA)
+        if document["attributes"]["status"] == "complete" and snapshots < committed:
+            store.put(METADATA, group_metadata({**document["attributes"], "status": "interrupted"}))
+        go_back(store, snapshots)
+    finally:
+        claim.release()
+
+
+def go_back(store: Store, snapshots: int) -> Marker:
+    """Make a trace end after so many snapshots; only the one writer may.
+
+    The marker goes first, so that nothing that is then deleted is visible.
+    """
+    marker = require_marker(store)
+    kept = Marker(snapshots, marker.generation + (snapshots < marker.committed))
+    write_marker(store, kept)
+    store.sweep()
+    for group in store.children():
+        if group not in (METADATA, COMMIT_KEY):
+            _truncate_group(store, group, snapshots)
+    store.sync()
+    return kept
+
+
+def committed_samples(store: Store, group: str, dim: str, snapshots: int) -> int:
+    """Count the samples of a group along a dim that belong to the first snapshots."""
+    name = "update_visit" if dim == "update" else "visit"
+    visit: npt.NDArray[np.int64] = read_known(store, f"{group}/{name}")
+    return int(np.searchsorted(visit, snapshots))
+
+
+def _truncate_group(store: Store, group: str, snapshots: int) -> None:
+    attributes = read_document(store, f"{group}/{METADATA}").get("attributes", {})
+    gaps = [visit for visit in attributes.get(GAPS, []) if visit < snapshots]
+    if gaps != attributes.get(GAPS, []):
+        store.put(f"{group}/{METADATA}", group_metadata({**attributes, GAPS: gaps}))
+    for name in list(store.children(group)):
+        if name in (METADATA, *KNOWN):
+            continue
+        layout = read_layout(store, f"{group}/{name}")
+        n_samples = committed_samples(store, group, layout.dims[0], snapshots)
+        for number in _beyond(store, layout, n_samples):
+            remove_all(store, f"{layout.key}/c/{number}")
+        _cut_tail(store, layout, n_samples)
+
+
+def _beyond(store: Store, layout: ArrayLayout, n_samples: int) -> Iterator[int]:
+    """Give the first index of all objects that hold none of the first samples."""
+    first = -(-n_samples // layout.object_shape[0])
+    for name in list(store.children(f"{layout.key}/c")):
+        if name.isdigit() and int(name) >= first:
+            yield int(name)
+
+
+def _cut_tail(store: Store, layout: ArrayLayout, n_samples: int) -> None:
+    """Forget the samples of the last chunk that are not among the first ones."""
+    number, n_kept = divmod(n_samples, layout.object_shape[0])
+    if n_kept:
+        values = StoredSeries(store, layout, n_samples).chunk(number)
+        values[n_kept:] = layout.fill
+        key = layout.object_key((number, *(0 for _ in layout.shape[1:])))
+        store.put(key, layout.codec.encode(values))
