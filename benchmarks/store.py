@@ -202,8 +202,8 @@ def visits(folder: Path, arguments: argparse.Namespace) -> None:
         )
         first, last = np.median(seconds[1:100]), np.median(seconds[-100:])
         print(
-            f"  {n_visits:6} visits: open {best['open'] * 1e3:6.1f} ms (aim 200), commit: median of the first "
-            f"hundred {first * 1e3:.2f} ms, of the last {last * 1e3:.2f} ms"
+            f"  {n_visits:6} visits: open {best['open'] * 1e3:6.1f} ms (aim 200), commit: median of the "
+            f"first hundred {first * 1e3:.2f} ms, of the last {last * 1e3:.2f} ms"
         )
 
 
