@@ -119,8 +119,8 @@ def require_space(kinds: Iterable[PlannedKind], out: Path) -> None:
     if needed > free:
         raise TraceWriteError(
             f"{out}: the run writes up to {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free; record "
-            "less (`every`, `select`), choose another disk, or say --ignore-space (`tracekit plan` shows what "
-            "takes how much)"
+            "less (`every`, `select`), choose another disk, or say --ignore-space (`tracekit plan` shows "
+            "what takes how much)"
         )
 
 
