@@ -93,7 +93,20 @@ def _read_index(store: Store, layout: ArrayLayout, key: str) -> npt.NDArray[np.u
     if len(data) != size:
         raise DamagedTraceError(f"{place}: cut short, {len(data)} bytes where the index alone takes {size}")
     body = verified(memoryview(data), f"{place}, index of the shard")
-    return np.frombuffer(body, "<u8").reshape(*layout.chunks_per_shard, 2)
+    entries = np.frombuffer(body, "<u8")
+    _check_index(layout, entries.reshape(-1, 2), place)
+    return entries.reshape(*layout.chunks_per_shard, 2)
+
+
+def _check_index(layout: ArrayLayout, entries: npt.NDArray[np.uint64], place: str) -> None:
+    """Chunks lie one after another from the start, each no longer than it can be."""
+    offsets, lengths = entries.T
+    most = layout.codec.most_bytes(math.prod(layout.chunk) * layout.dtype.itemsize)
+    if (lengths > most).any() or offsets[0] != 0 or (offsets[1:] != np.cumsum(lengths)[:-1]).any():
+        raise DamagedTraceError(
+            f"{place}: the index of the shard says that its chunks are missing, overlap, or are longer than "
+            f"{most} bytes"
+        )
 
 
 def _read_span(store: Store, key: str, entries: list[npt.NDArray[np.uint64]]) -> tuple[int, memoryview]:

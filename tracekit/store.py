@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from tracekit.errors import TraceError
+from tracekit.guard import Guard
 
 Durability = Literal["fsync", "rename"]
 
@@ -27,7 +28,13 @@ class Store(Protocol):
         """Give an object, or None where there is none."""
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
-        """Give `length` bytes from `start` (from the end if negative), or None where there is no object."""
+        """Give `length` bytes from `start` (from the end if negative), or None where there is no object.
+
+        Fewer bytes come back where the object ends before; no memory is taken for bytes that are not there.
+        """
+
+    def remove(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object in place, whole; its content is durable on return."""
@@ -61,6 +68,7 @@ class LocalStore:
         self.durability = durability
         self._unsynced: set[Path] = set()
         self._lock = threading.Lock()
+        self._guard = Guard(root)
 
     @property
     def url(self) -> str:
@@ -75,19 +83,31 @@ class LocalStore:
 
     def get(self, key: str) -> bytes | None:
         """Give an object, or None where there is none."""
-        try:
-            return (self.root / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        descriptor = self._guard.open(key)
+        if descriptor is None:
             return None
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return bytes(file.read())
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
         """Give `length` bytes from `start` (from the end if negative), or None where there is no object."""
-        try:
-            with (self.root / key).open("rb", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                return os.pread(file.fileno(), length, start if start >= 0 else max(0, size + start))
-        except (FileNotFoundError, NotADirectoryError):
+        descriptor = self._guard.open(key)
+        if descriptor is None:
             return None
+        try:
+            size = os.fstat(descriptor).st_size
+            first = min(start, size) if start >= 0 else max(0, size + start)
+            return os.pread(descriptor, min(length, size - first), first)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self._guard.check_folders(key)
+            (self.root / key).unlink()
+        with self._lock:
+            self._unsynced.add((self.root / key).parent)
 
     def put(self, key: str, data: bytes) -> None:
         """Write beside, flush to disk, rename into place."""
@@ -116,10 +136,7 @@ class LocalStore:
 
     def children(self, prefix: str = "") -> Iterator[str]:
         """Give the names directly under a prefix, sorted; files being written do not count."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            yield from sorted(
-                entry.name for entry in os.scandir(self.root / prefix) if not entry.name.startswith(".")
-            )
+        yield from sorted(name for name in self._guard.names(prefix) if not name.startswith("."))
 
     def exists(self) -> bool:
         """Say whether the folder holds anything."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from tracekit.claims import UNPROVEN_BLOCKS, UNPROVEN_BYTES, check_held
 from tracekit.errors import DamagedTraceError
 from tracekit.indexing import full_key, span, within
 from tracekit.layout import ArrayLayout, Shape
@@ -18,6 +20,7 @@ from tracekit.store import Store
 
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
+MOST_BLOCKS_ACROSS = 1 << 14
 Values = npt.NDArray[Any]
 
 
@@ -81,6 +84,9 @@ class StoredRows:
         return range(first, first + len(stretch) * width), (len(stretch), *self.tail[1:])
 
     def _read(self, rows: npt.NDArray[np.int64], spans: tuple[range, ...]) -> Values:
+        row_bytes = math.prod(map(len, spans)) * self.layout.dtype.itemsize
+        if len(rows) * row_bytes > UNPROVEN_BYTES:
+            check_held(self.store, self.layout, rows.tolist(), row_bytes)
         out = np.empty((len(rows), *map(len, spans)), self.layout.dtype)
         for position, row in enumerate(rows.tolist()):
             self._read_row(row, spans, out[position : position + 1])
@@ -103,8 +109,14 @@ class StoredRows:
         return da.from_array(self, chunks=self._blocks(), name=name, asarray=False)
 
     def _blocks(self) -> Shape:
-        """Choose blocks of at most 128 samples and 32 MiB, cut along the first dim of the tensor only."""
-        samples = max(1, min(self.n_rows, BLOCK_SAMPLES))
+        """Choose blocks of at most 128 samples and 32 MiB, cut along the first dim of the tensor only.
+
+        Very wide rows are cut into blocks of fewer samples, not into ever more blocks.
+        """
+        if self.n_rows == 0:
+            return tuple(max(1, size) for size in self.shape)
+        row_bytes = math.prod(self.shape[1:]) * self.layout.dtype.itemsize
+        samples = max(1, min(self.n_rows, BLOCK_SAMPLES, MOST_BLOCKS_ACROSS * BLOCK_BYTES // row_bytes))
         middle = (1,) * (len(self.layout.shape) - 2)
         if not self.tail:
             return (samples, *middle)
@@ -114,6 +126,29 @@ class StoredRows:
         if len(self.tail) == 1 and fits > stored:
             fits = fits // stored * stored
         return (samples, *middle, min(fits, max(1, self.tail[0])), *self.tail[1:])
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks the dask array has."""
+        return math.prod(-(-n // size) for n, size in zip(self.shape, self._blocks(), strict=True))
+
+
+def refuse_mere_claims(parts: Sequence[StoredRows]) -> None:
+    """Refuse tensors of one row that would be cut into very many blocks, with no files that could hold them.
+
+    Raises
+    ------
+    DamagedTraceError
+        If that is so.
+    """
+    if sum(part.n_blocks for part in parts) > UNPROVEN_BLOCKS:
+        first, layout = parts[0], parts[0].layout
+        check_held(
+            first.store,
+            layout,
+            range(first.n_rows),
+            math.prod(layout.shape[1:]) * layout.dtype.itemsize,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +189,8 @@ class StoredSeries:
     def _chunk(self, number: int) -> Values:
         key = self.layout.object_key((number, *(0 for _ in self.shape[1:])))
         place = f"{self.store.url}/{key}"
-        data = self.store.get(key)
+        most = self.layout.codec.most_bytes(math.prod(self.layout.chunk) * self.dtype.itemsize)
+        data = self.store.get_range(key, 0, most + 1)
         if data is None:
             raise DamagedTraceError(
                 f"{place}: missing, though visits in it were committed; restore it from a copy"

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from tracekit.checks import declaring
 from tracekit.codecs import Codec, CodecName
 from tracekit.columns import Column
 from tracekit.errors import TraceExistsError, TraceWriteError
@@ -33,6 +34,7 @@ from tracekit.schema import Rows, Series, field_records
 from tracekit.shards import encode_row
 from tracekit.software import software_versions
 from tracekit.store import Durability, Store, open_store
+from tracekit.validation import check_declared, check_facts
 
 Status = Literal["running", "complete", "interrupted", "failed"]
 WRITING_THREADS = 2
@@ -120,8 +122,11 @@ class TraceWriter:
             If there is something at the path already.
         """
         store = open_store(path, durability)
+        facts = _facts(plan, attributes or {})
+        with declaring(store.url):
+            check_facts(facts)
         _clear(store, overwrite)
-        writer = cls(store, plan, _facts(plan, attributes or {}), codec)
+        writer = cls(store, plan, facts, codec)
         store.put(METADATA, group_metadata(writer._attributes))
         writer._declare_timeline()
         store.put(f"{COMMIT_KEY}/{METADATA}", COMMIT_LAYOUT.metadata({}))
@@ -145,16 +150,18 @@ class TraceWriter:
         Raises
         ------
         TraceWriteError
-            If the group was declared before.
+            If the group was declared before, or a name in it cannot be one.
         """
         self._refuse_twice(rows.group)
-        layout = rows_layout(rows, self._codec)
         attributes = {
             **rows.attributes,
             "phase": rows.phase,
             "labels": {rows.middle[0]: list(rows.middle[1])} if rows.middle else {},
             "fields": field_records(rows.fields),
         }
+        with declaring(f"{self.url}/{rows.group}"):
+            check_declared(rows.group, attributes)
+        layout = rows_layout(rows, self._codec)
         self._store.put(f"{rows.group}/{METADATA}", group_metadata(attributes))
         self._store.put(f"{layout.key}/{METADATA}", layout.metadata({}))
         self._write_known(Series(rows.group, "visit", dtype="int64"), rows.visits)
@@ -170,13 +177,15 @@ class TraceWriter:
         Raises
         ------
         TraceWriteError
-            If they name several groups, or the group was declared before.
+            If they name several groups, the group was declared before, or a name cannot be one.
         """
         group = series[0].group
         if any(item.group != group for item in series):
             raise TraceWriteError(f"series of one group at a time; found {sorted({s.group for s in series})}")
         self._refuse_twice(group)
         names = {dim: list(values) for dim, values in (labels or {}).items()}
+        with declaring(f"{self.url}/{group}"):
+            check_declared(group, {"labels": names}, [item.name for item in series])
         self._store.put(f"{group}/{METADATA}", group_metadata({"labels": names}))
         samples = {item.sample for item in series}
         if "visit" in samples:
