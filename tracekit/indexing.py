@@ -30,7 +30,13 @@ def span(part: Any, size: int) -> range:
     >>> span(slice(8, 2, -3), 10), span(-1, 10), span([4, 2], 10)
     (range(5, 9), range(9, 10), range(2, 5))
     """
-    asked = np.atleast_1d(np.arange(size)[part])
+    if isinstance(part, slice):
+        steps = range(size)[part]  # never as many numbers as the dim is long
+        return range(min(steps[0], steps[-1]), max(steps[0], steps[-1]) + 1) if steps else range(0)
+    asked = np.atleast_1d(np.asarray(part))
+    asked = np.flatnonzero(asked) if asked.dtype == bool else np.where(asked < 0, asked + size, asked)
+    if asked.size and not (asked.min() >= 0 and asked.max() < size):
+        raise IndexError(f"{part} lies outside of a dim of size {size}")
     return range(int(asked.min()), int(asked.max()) + 1) if asked.size else range(0)
 
 

@@ -61,7 +61,7 @@ def read_shard(
         If the shard is missing, cut short, or a checksum fails.
     """
     key = layout.object_key(index)
-    entries = _read_index(store, layout, key)
+    entries = read_index(store, layout, key)
     grid = tuple(range(w.start // c, -(-w.stop // c)) for w, c in zip(wanted, layout.chunk, strict=True))
     places = [tuple(g[i] for g, i in zip(grid, at, strict=True)) for at in np.ndindex(*map(len, grid))]
     first, data = _read_span(store, key, [entries[place] for place in places])
@@ -81,7 +81,14 @@ def _chunk_of(layout: ArrayLayout, values: Values, place: Shape) -> Values:
     return padded
 
 
-def _read_index(store: Store, layout: ArrayLayout, key: str) -> npt.NDArray[np.uint64]:
+def read_index(store: Store, layout: ArrayLayout, key: str) -> npt.NDArray[np.uint64]:
+    """Read the index of a shard: offset and length of every chunk, dims (chunks along each dim…, 2).
+
+    Raises
+    ------
+    DamagedTraceError
+        If the shard is missing or cut short, or its index is damaged.
+    """
     place = f"{store.url}/{key}"
     size = INDEX_ENTRY_BYTES * math.prod(layout.chunks_per_shard) + CHECKSUM_BYTES
     data = store.get_range(key, -size, size)

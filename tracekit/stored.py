@@ -180,13 +180,14 @@ class StoredSeries:
         asked = span(parts[0], self.n_rows)
         size = self.layout.chunk[0]
         first = asked.start // size
-        chunks = [self._chunk(number) for number in range(first, -(-asked.stop // size))]
+        chunks = [self.chunk(number) for number in range(first, -(-asked.stop // size))]
         empty = np.empty((0, *self.shape[1:]), self.dtype)
         values = np.concatenate(chunks or [empty])[asked.start - first * size : asked.stop - first * size]
         found: Values = values[(within(parts[0], asked), *parts[1:])]
         return found
 
-    def _chunk(self, number: int) -> Values:
+    def chunk(self, number: int) -> Values:
+        """Read one stored chunk whole."""
         key = self.layout.object_key((number, *(0 for _ in self.shape[1:])))
         place = f"{self.store.url}/{key}"
         most = self.layout.codec.most_bytes(math.prod(self.layout.chunk) * self.dtype.itemsize)
