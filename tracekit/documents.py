@@ -18,7 +18,7 @@ from tracekit.errors import DamagedTraceError, NotATraceError, TraceWriteError
 from tracekit.store import Store
 
 SEAL = "metadata_crc32c"
-MAX_BYTES = 8 << 20
+MAX_BYTES = 4 << 20
 MAX_DEPTH = 32
 NOT_SEALED = "consolidated_metadata"  # a copy that zarr-python may add; never read here
 
