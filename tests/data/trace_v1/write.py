@@ -1,4 +1,4 @@
-"""Write the traces of format version 1 that every later version must open: `python write.py` beside this file.
+"""Write the traces of format version 1 that every later version must open: `python write.py` beside it.
 
 Every number in them comes from a formula below, by which `test_format_version_1.py` checks them. They are
 written once per format version, by the first tracekit that has it, and then never again.

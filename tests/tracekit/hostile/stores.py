@@ -3,8 +3,8 @@
     python stores.py FOLDER corpus START STEP     every STEP-th of the named ones from START on
     python stores.py FOLDER random COUNT          as many made by hypothesis
 
-Each store is a small sound trace with one thing changed; where that is metadata, it is sealed again, as someone
-who means harm would do. It prints one JSON object: outcomes by name.
+Each store is a small sound trace with one thing changed; where that is metadata, it is sealed again, as
+someone who means harm would do. It prints one JSON object: outcomes by name.
 """
 
 import json
@@ -107,26 +107,81 @@ def every_array(key):
     sharded = key.endswith("values")
     inner = ("codecs", 0, "configuration")
     edits = {
-        ("shape",): [[], [-1], [2**63], ["7"], [5.0, 23.0], [True, 23], None, [5] * 40, [10**30, 23], {"a": 1}, 5],
-        ("data_type",): ["object", "|O", "complex64", "string", "bytes", "bool", "int8", 5, None, ["float32"],
-                         {"name": "numpy.datetime64", "configuration": {"unit": "s"}}],
+        ("shape",): [
+            [],
+            [-1],
+            [2**63],
+            ["7"],
+            [5.0, 23.0],
+            [True, 23],
+            None,
+            [5] * 40,
+            [10**30, 23],
+            {"a": 1},
+            5,
+        ],
+        ("data_type",): [
+            "object",
+            "|O",
+            "complex64",
+            "string",
+            "bytes",
+            "bool",
+            "int8",
+            5,
+            None,
+            ["float32"],
+            {"name": "numpy.datetime64", "configuration": {"unit": "s"}},
+        ],
         ("chunk_grid",): [None, [], {"name": "regular"}, {"name": "rectangular"}],
-        ("chunk_grid", "configuration", "chunk_shape"): [[], [0], [-1], [2**62], [2**31, 2**31], ["1"], [1.0], None,
-                                                         [True], [10**40]],
-        ("codecs",): [None, [], {}, [None], ["bytes"], [{"name": "pickle"}], [{"name": "numcodecs.pickle"}],
-                      [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "gzip"}],
-                      [{"name": "bytes", "configuration": {"endian": "big"}}, {"name": "crc32c"}],
-                      [{"name": "crc32c"}, {"name": "bytes", "configuration": {"endian": "little"}}],
-                      [{"name": "sharding_indexed"}], [{"name": "vlen-utf8"}, {"name": "crc32c"}]],
-        ("dimension_names",): [None, [], ["visit"] * 9, [1, 2], ["visit", "visit"], ["..", "/"], "visit", ["", ""]],
+        ("chunk_grid", "configuration", "chunk_shape"): [
+            [],
+            [0],
+            [-1],
+            [2**62],
+            [2**31, 2**31],
+            ["1"],
+            [1.0],
+            None,
+            [True],
+            [10**40],
+        ],
+        ("codecs",): [
+            None,
+            [],
+            {},
+            [None],
+            ["bytes"],
+            [{"name": "pickle"}],
+            [{"name": "numcodecs.pickle"}],
+            [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "gzip"}],
+            [{"name": "bytes", "configuration": {"endian": "big"}}, {"name": "crc32c"}],
+            [{"name": "crc32c"}, {"name": "bytes", "configuration": {"endian": "little"}}],
+            [{"name": "sharding_indexed"}],
+            [{"name": "vlen-utf8"}, {"name": "crc32c"}],
+        ],
+        ("dimension_names",): [
+            None,
+            [],
+            ["visit"] * 9,
+            [1, 2],
+            ["visit", "visit"],
+            ["..", "/"],
+            "visit",
+            ["", ""],
+        ],
         ("fill_value",): [None, True, "Infinity", "zero", {}, 0.5],
-        ("chunk_key_encoding",): [None, {"name": "v2"}, {"name": "default", "configuration": {"separator": "."}}],
+        ("chunk_key_encoding",): [
+            None,
+            {"name": "v2"},
+            {"name": "default", "configuration": {"separator": "."}},
+        ],
         ("zarr_format",): [2, True, 3.0, "3", None],
         ("node_type",): ["group", None, 3],
         ("storage_transformers",): [None, [{"name": "x"}], {}],
         ("extension",): [{"must_understand": True}],
         ("attributes",): [None, [], 3],
-    }  # fmt: skip
+    }
     if sharded:
         edits |= {
             (*inner, "chunk_shape"): [None, [0, 0], [1, 7], [1, 2**40], [1, 1, 7], ["a"], [2**31, 2**31]],
@@ -145,21 +200,58 @@ def every_tensor_group():
         ("attributes", "fields"): [None, {}, "w", [None], [[]], [{}], []],
         ("attributes", "fields", 0): [None, 7, {"name": "w"}],
         ("attributes", "fields", 0, "name"): [
-            "", " ", "..", ".", "/etc/passwd", "../w", "a/b", "a\\b", "a\n", "\x00", "\ud800", "b", "visit", "flat",
-            "epoch", "axis0_5", "element", "n" * 2000, None, 3, ["w"],
+            "",
+            " ",
+            "..",
+            ".",
+            "/etc/passwd",
+            "../w",
+            "a/b",
+            "a\\b",
+            "a\n",
+            "\x00",
+            "\ud800",
+            "b",
+            "visit",
+            "flat",
+            "epoch",
+            "axis0_5",
+            "element",
+            "n" * 2000,
+            None,
+            3,
+            ["w"],
         ],
         ("attributes", "fields", 0, "shape"): [
-            None, 20, [-5, -4], [5.0, 4.0], [True, 20], [2**62, 2**62], [0, 4], ["5", 4], [5, 4, 10**30], [1] * 40, [21],
+            None,
+            20,
+            [-5, -4],
+            [5.0, 4.0],
+            [True, 20],
+            [2**62, 2**62],
+            [0, 4],
+            ["5", 4],
+            [5, 4, 10**30],
+            [1] * 40,
+            [21],
         ],
         ("attributes", "fields", 0, "offset"): [1, -1, 0.0, False, None, "0", 2**63, 10**30],
         ("attributes", "fields", 1, "offset"): [0, 19, 21, 20.0],
         ("attributes", "fields", 0, "dtype"): [None, 4, ["float32"]],
-        ("attributes", "labels"): [None, [], "task", {"visit": ["a"]}, {"..": ["a"]}, {"axis0_5": ["x"] * 5}, {"w": ["a"]}],
+        ("attributes", "labels"): [
+            None,
+            [],
+            "task",
+            {"visit": ["a"]},
+            {"..": ["a"]},
+            {"axis0_5": ["x"] * 5},
+            {"w": ["a"]},
+        ],
         ("attributes", "units"): [3, None, ["nats"]],
         ("attributes", "gaps"): [None, 3, [-1], [99], [1.0], ["1"], [10**30]],
         ("zarr_format",): [2, None, True],
         ("node_type",): ["array", None],
-    }  # fmt: skip
+    }
 
 
 def every_series_group():
@@ -302,86 +394,103 @@ def chunk_edits():
         "positions: huge": replace("visits/position/c/0", int64(-1, 2**62, 1, 0, 1)),
     }
     for name, numbers in {
-        "more than planned": (6, 0), "huge": (2**62, 0), "negative": (-1, 0), "negative generation": (5, -1),
-        "one number": (5,), "three numbers": (5, 0, 0),
-    }.items():  # fmt: skip
+        "more than planned": (6, 0),
+        "huge": (2**62, 0),
+        "negative": (-1, 0),
+        "negative generation": (5, -1),
+        "one number": (5,),
+        "three numbers": (5, 0, 0),
+    }.items():
         edits[f"marker: {name}"] = replace("commit/c/0", int64(*numbers))
     for name, numbers in {
-        "negative": (-1, 1, 2, 3, 4), "same twice": (0, 1, 1, 3, 4), "down": (4, 3, 2, 1, 0), "huge": (0, 1, 2, 3, 2**62),
-        "beyond the plan": (0, 1, 2, 3, 5), "too few": (0, 1), "missing": (-1, -1, -1, -1, -1),
-    }.items():  # fmt: skip
+        "negative": (-1, 1, 2, 3, 4),
+        "same twice": (0, 1, 1, 3, 4),
+        "down": (4, 3, 2, 1, 0),
+        "huge": (0, 1, 2, 3, 2**62),
+        "beyond the plan": (0, 1, 2, 3, 5),
+        "too few": (0, 1),
+        "missing": (-1, -1, -1, -1, -1),
+    }.items():
         edits[f"visits: {name}"] = replace("weights/visit/c/0", int64(*numbers))
         edits[f"visits of losses: {name}"] = replace("losses/visit/c/0", int64(*numbers))
     for name, numbers in {
-        "negative": (-1, 1, 2, 2, 3, 3, 4, 4), "from 0": (0, 1, 2, 2, 3, 3, 4, 4), "down": (4, 4, 3, 3, 2, 2, 1, 1),
+        "negative": (-1, 1, 2, 2, 3, 3, 4, 4),
+        "from 0": (0, 1, 2, 2, 3, 3, 4, 4),
+        "down": (4, 4, 3, 3, 2, 2, 1, 1),
         "beyond": (1, 1, 2, 2, 3, 3, 4, 9),
-    }.items():  # fmt: skip
+    }.items():
         edits[f"visits of updates: {name}"] = replace("losses/update_visit/c/0", int64(*numbers))
     return edits
 
 
+def linked(key):
+    def apply(root):
+        outside = root.with_name("outside")
+        path = root / key
+        shutil.rmtree(outside, ignore_errors=True)
+        if path.is_dir():
+            shutil.copytree(path, outside)
+            shutil.rmtree(path)
+        else:
+            outside.mkdir()
+            shutil.copy(path, outside / "file")
+            path.unlink()
+            outside = outside / "file"
+        path.symlink_to(outside)
+
+    return apply
+
+
+def device(key):
+    def apply(root):
+        (root / key).unlink()
+        (root / key).symlink_to("/dev/zero")
+
+    return apply
+
+
+def pipe(key):
+    def apply(root):
+        (root / key).unlink()
+        os.mkfifo(root / key)
+
+    return apply
+
+
+def folder(key):
+    def apply(root):
+        (root / key).unlink()
+        (root / key).mkdir()
+
+    return apply
+
+
+def loop(key):
+    def apply(root):
+        shutil.rmtree(root / key)
+        (root / key).symlink_to(root / key)
+
+    return apply
+
+
+def stray(name):
+    def apply(root):
+        (root / os.fsdecode(name)).mkdir()
+
+    return apply
+
+
+def version_2(key):
+    def apply(root):
+        (root / key / "zarr.json").unlink()
+        old = {"zarr_format": 2, "shape": [1], "dtype": "|O", "filters": [{"id": "pickle"}]}
+        (root / key / (".zarray" if "/" in key else ".zgroup")).write_text(json.dumps(old))
+
+    return apply
+
+
 def file_edits():
     """Name changes of files and folders."""
-
-    def linked(key):
-        def apply(root):
-            outside = root.with_name("outside")
-            path = root / key
-            shutil.rmtree(outside, ignore_errors=True)
-            if path.is_dir():
-                shutil.copytree(path, outside)
-                shutil.rmtree(path)
-            else:
-                outside.mkdir()
-                shutil.copy(path, outside / "file")
-                path.unlink()
-                outside = outside / "file"
-            path.symlink_to(outside)
-
-        return apply
-
-    def device(key):
-        def apply(root):
-            (root / key).unlink()
-            (root / key).symlink_to("/dev/zero")
-
-        return apply
-
-    def pipe(key):
-        def apply(root):
-            (root / key).unlink()
-            os.mkfifo(root / key)
-
-        return apply
-
-    def folder(key):
-        def apply(root):
-            (root / key).unlink()
-            (root / key).mkdir()
-
-        return apply
-
-    def loop(key):
-        def apply(root):
-            shutil.rmtree(root / key)
-            (root / key).symlink_to(root / key)
-
-        return apply
-
-    def stray(name):
-        def apply(root):
-            (root / os.fsdecode(name)).mkdir()
-
-        return apply
-
-    def version_2(key):
-        def apply(root):
-            (root / key / "zarr.json").unlink()
-            old = {"zarr_format": 2, "shape": [1], "dtype": "|O", "filters": [{"id": "pickle"}]}
-            (root / key / (".zarray" if "/" in key else ".zgroup")).write_text(json.dumps(old))
-
-        return apply
-
     files = ("zarr.json", "commit/c/0", "weights/zarr.json", "weights/values/c/2/0", "losses/eval_loss/c/0/0")
     folders = (
         "weights",
@@ -429,9 +538,11 @@ def corpus():
             for number, value in enumerate(values):
                 place = ".".join(map(str, path))
                 edits[f"edit: {key or 'root'}: {place}: {number}"] = sealed_edit(key, path, value)
-    return edits | {f"chunk: {name}": edit for name, edit in chunk_edits().items()} | {
-        f"file: {name}": edit for name, edit in file_edits().items()
-    }  # fmt: skip
+    return (
+        edits
+        | {f"chunk: {name}": edit for name, edit in chunk_edits().items()}
+        | {f"file: {name}": edit for name, edit in file_edits().items()}
+    )
 
 
 def outcome(base, path, edit):
