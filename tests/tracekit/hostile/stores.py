@@ -584,7 +584,7 @@ def random_edits(base, path, count):
         plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
     )
     texts_of = {key: (base / key / "zarr.json").read_text() for key in DOCUMENTS}
-    original = {str(value[2]) for key, value in read_everything.original.items() if key}
+    original = {value[2] for key, value in read_everything.original.items() if key}
     counts = {"errors": 0, "read": 0, "slowest": 0.0}
 
     def ways(value, path=()):
@@ -605,7 +605,8 @@ def random_edits(base, path, count):
         started = time.process_time()
         try:
             found = read_everything(path)
-            assert {str(value[2]) for name, value in found.items() if name} <= original, "values made up"
+            numbers = {value[2] for name, value in found.items() if name and not value[2].startswith("[")}
+            assert numbers <= original, "values made up"  # a sealed edit may well rename things
             counts["read"] += 1
         except TraceError:
             counts["errors"] += 1
