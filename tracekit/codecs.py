@@ -12,6 +12,7 @@ from numcodecs import blosc
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from tracekit.errors import DamagedTraceError
+from tracekit.frames import HEADER_BYTES, check_frame
 
 CHECKSUM_BYTES = 4
 CodecName = Literal["lz4", "none"]
@@ -59,8 +60,12 @@ class Codec:
             _check_length(len(body), out.nbytes, place)
             out.reshape(-1).view(np.uint8)[:] = body
         else:
-            _check_length(_blosc_length(body), out.nbytes, place)
-            blosc.decompress(body, out)
+            check_frame(body, out.nbytes, place)
+            _decompress(body, out, place)
+
+    def most_bytes(self, n_bytes: int) -> int:
+        """Give how many bytes `n_bytes` of values take at most, the checksum included."""
+        return n_bytes + (HEADER_BYTES if self.name == "lz4" else 0) + CHECKSUM_BYTES
 
     def _compress(self, values: npt.NDArray[Any]) -> bytes:
         compressed: bytes = blosc.compress(values, b"lz4", 5, blosc.BITSHUFFLE)
@@ -96,9 +101,11 @@ def verified(data: memoryview, place: str) -> Bytes:
     return body
 
 
-def _blosc_length(body: Bytes) -> int:
-    """Read how many bytes a blosc frame holds, from its own header (bytes 4 to 8)."""
-    return int.from_bytes(body[4:8].tobytes(), "little") if len(body) >= 16 else -1
+def _decompress(body: Bytes, out: npt.NDArray[Any], place: str) -> None:
+    try:
+        blosc.decompress(body, out)
+    except (RuntimeError, ValueError) as error:
+        raise DamagedTraceError(f"{place}: cannot be decompressed ({error})") from error
 
 
 def _check_length(found: int, expected: int, place: str) -> None:

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from tracekit.columns import Column
 from tracekit.differences import differences, listed
+from tracekit.documents import read_document as read
 from tracekit.errors import TraceWriteError
 from tracekit.extent import read_known
 from tracekit.layout import COMMIT_KEY, GAPS, METADATA, TIMELINE, ArrayLayout, group_metadata, read_layout
-from tracekit.layout import read_document as read
 from tracekit.store import Store
 from tracekit.stored import StoredSeries
 from tracekit.truncation import committed_samples

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from tracekit.layout import TIMELINE, read_layout
-from tracekit.marker import require_marker
+from tracekit.checks import MalformedError, checking
+from tracekit.errors import TraceError
+from tracekit.layout import COMMIT_KEY, TIMELINE, ArrayLayout, read_layout
+from tracekit.marker import Marker, require_marker
 from tracekit.store import Store
 from tracekit.store.parallel import each
 from tracekit.stored import StoredSeries
+from tracekit.validation import TIMELINE_COORDS, check_column, check_numbers
 
-TIMELINE_COORDS = ("epoch", "position", "trained_task", "wall_time_seconds")
 UNITS = {"wall_time_seconds": "s"}
 
 
@@ -28,13 +30,19 @@ class Extent:
     ----------
     committed, generation : int
         The commit marker: snapshots committed, and how often the trace was rolled back.
+    planned : int
+        Snapshots that the trace has room for.
     timeline : mapping
         The columns of the timeline at the committed visits, by name; a visit is its own place in them.
+    damaged : mapping
+        Why columns of the timeline are left out, by key.
     """
 
     committed: int
     generation: int
+    planned: int
     timeline: Mapping[str, npt.NDArray[Any]]
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     def clip(self, visit_of_sample: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Leave out the samples from the first on whose visit is missing or not committed."""
@@ -50,23 +58,109 @@ class Extent:
         return {"visit": xr.Variable("visit", visit, {"long_name": "visits completed"}), **columns}
 
 
-def read_extent(store: Store) -> Extent:
+def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = False) -> Extent:
     """Read the marker first, and only then what it makes visible.
+
+    Parameters
+    ----------
+    store
+        Where the trace lies.
+    facts : mapping
+        Its attributes, checked.
+    skip_damaged : bool
+        Leave out columns of the timeline that cannot be read.
 
     Raises
     ------
     NotATraceError
         If there is no marker: the trace was never finished being made.
+    DamagedTraceError
+        If the marker or a column of the timeline cannot be read.
+    """
+    marker = read_checked_marker(store, facts["snapshots_planned"])
+    timeline: dict[str, npt.NDArray[Any]] = {}
+    damaged: dict[str, str] = {}
+
+    def read(name: str) -> None:
+        try:
+            timeline[name] = _read_column(store, name, marker.committed, facts)
+        except TraceError as error:
+            if not skip_damaged:
+                raise
+            damaged[f"{TIMELINE}/{name}"] = str(error)
+
+    each(store, read, TIMELINE_COORDS)
+    ordered = {name: timeline[name] for name in TIMELINE_COORDS if name in timeline}
+    return Extent(marker.committed, marker.generation, facts["snapshots_planned"], ordered, damaged)
+
+
+def read_checked_marker(store: Store, planned: int) -> Marker:
+    """Read the marker of a trace of so many planned snapshots; check it and its metadata.
+
+    Raises
+    ------
+    NotATraceError
+        If there is none: the trace was never finished being made.
+    DamagedTraceError
+        If it makes no sense.
     """
     marker = require_marker(store)
-    columns = each(
-        store, lambda name: read_known(store, f"{TIMELINE}/{name}", marker.committed), TIMELINE_COORDS
-    )
-    return Extent(marker.committed, marker.generation, dict(zip(TIMELINE_COORDS, columns, strict=True)))
+    layout = read_layout(store, COMMIT_KEY)
+    with checking(f"{store.url}/{COMMIT_KEY}"):
+        check_marker_layout(layout)
+        if not 0 <= marker.committed <= planned or marker.generation < 0:
+            raise MalformedError(f"the marker {marker} of a trace of {planned} snapshots makes no sense")
+    return marker
 
 
-def read_known(store: Store, key: str, n_most: int | None = None) -> npt.NDArray[Any]:
-    """Read the first `n_most` samples of a coordinate, all of them if None."""
+def check_marker_layout(layout: ArrayLayout) -> None:
+    """Check that the marker is two whole numbers in one chunk."""
+    check_column(layout)
+    if layout.shape != (2,) or layout.chunk != (2,) or layout.dtype != np.dtype("<i8"):
+        raise MalformedError("the commit marker is two int64 in one chunk")
+
+
+def read_known(
+    store: Store, key: str, n_most: int | None = None, *, sample: str | None = None
+) -> npt.NDArray[Any]:
+    """Read the first `n_most` samples of a coordinate, all of them if None.
+
+    Where `sample` says what there is one of for each, whole numbers are expected.
+    """
     layout = read_layout(store, key)
+    if sample is not None:
+        with checking(f"{store.url}/{key}"):
+            check_numbers(layout, sample)
     n_samples = layout.shape[0] if n_most is None else min(n_most, layout.shape[0])
     return StoredSeries(store, layout, n_samples)[:]
+
+
+def _read_column(store: Store, name: str, committed: int, facts: Mapping[str, Any]) -> npt.NDArray[Any]:
+    key = f"{TIMELINE}/{name}"
+    layout = read_layout(store, key)
+    with checking(f"{store.url}/{key}"):
+        check_timeline_layout(layout, name, facts["snapshots_planned"])
+        values = StoredSeries(store, layout, committed)[:]
+        _check_column_values(name, values, facts)
+    return values
+
+
+def check_timeline_layout(layout: ArrayLayout, name: str, planned: int) -> None:
+    """Check that a column of the timeline has a place for every planned snapshot."""
+    check_column(layout)
+    kind = "<f8" if name == "wall_time_seconds" else "<i8"
+    if layout.dims != ("visit",) or layout.shape != (planned,) or layout.dtype != np.dtype(kind):
+        raise MalformedError(
+            f"expected {planned} values of type {kind} over (visit,), found {layout.shape[0]} of type "
+            f"{layout.dtype} over {layout.dims}"
+        )
+
+
+def _check_column_values(name: str, values: npt.NDArray[Any], facts: Mapping[str, Any]) -> None:
+    """Check the places in time; only before any training is there no epoch, position and task."""
+    if name == "wall_time_seconds" or not len(values):
+        return
+    n_epochs, n_tasks = facts["n_epochs"], facts["n_tasks"]
+    most = {"epoch": n_epochs, "position": facts["snapshots_planned"], "trained_task": n_tasks}[name]
+    if values[0] != -1 or (values[1:] < 0).any() or (values[1:] >= most).any():
+        raise MalformedError(f"expected -1 and then numbers from 0 to below {most}")

@@ -9,9 +9,10 @@ from typing import Any
 
 from tracekit.declaring import as_recorded, refuse_differences
 from tracekit.differences import differences
+from tracekit.documents import read_document
 from tracekit.errors import TraceWriteError
 from tracekit.extent import read_known
-from tracekit.layout import FORMAT, FORMAT_VERSION, METADATA, TIMELINE, read_document
+from tracekit.layout import FORMAT, FORMAT_VERSION, METADATA, TIMELINE
 from tracekit.marker import require_marker
 from tracekit.schedule import Plan
 from tracekit.software import software_versions

@@ -31,9 +31,12 @@ def span(part: Any, size: int) -> range:
     (range(5, 9), range(9, 10), range(2, 5))
     """
     if isinstance(part, slice):
-        taken = range(size)[part]
-        return range(min(taken[0], taken[-1]), max(taken[0], taken[-1]) + 1) if taken else range(0)
-    asked = np.atleast_1d(np.arange(size)[part])
+        steps = range(size)[part]  # never as many numbers as the dim is long
+        return range(min(steps[0], steps[-1]), max(steps[0], steps[-1]) + 1) if steps else range(0)
+    asked = np.atleast_1d(np.asarray(part))
+    asked = np.flatnonzero(asked) if asked.dtype == bool else np.where(asked < 0, asked + size, asked)
+    if asked.size and not (asked.min() >= 0 and asked.max() < size):
+        raise IndexError(f"{part} lies outside of a dim of size {size}")
     return range(int(asked.min()), int(asked.max()) + 1) if asked.size else range(0)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,20 @@ import numpy as np
 import zarr
 from zarr.storage import MemoryStore
 
+from tracekit.arrays import (
+    check_blosc,
+    check_fill,
+    check_known,
+    check_node,
+    check_sizes,
+    codec_names,
+    dim_names,
+    grid_shape,
+    split_codecs,
+)
+from tracekit.checks import MalformedError, checking, declaring, entry, sizes
 from tracekit.codecs import Codec, CodecName
-from tracekit.errors import NotATraceError
+from tracekit.documents import read_document, seal
 from tracekit.schema import Rows, Series
 from tracekit.store import Store
 
@@ -78,7 +91,15 @@ class ArrayLayout:
         return ((first, *rest) for rest in np.ndindex(self.objects[1:]))
 
     def metadata(self, attributes: Mapping[str, Any]) -> bytes:
-        """Give the array's `zarr.json`, as zarr-python writes it."""
+        """Give the array's `zarr.json`, as zarr-python writes it, sealed.
+
+        Raises
+        ------
+        TraceWriteError
+            If its sizes are such that it would not be read again.
+        """
+        with declaring(self.key):
+            check_sizes(self.shape, self.chunk, self.object_shape, self.dtype.itemsize)
         contents: dict[str, Any] = {}
         zarr.create_array(
             MemoryStore(contents),
@@ -91,8 +112,7 @@ class ArrayLayout:
             dimension_names=self.dims,
             attributes=dict(attributes),
         )
-        text: bytes = contents[METADATA].to_bytes()
-        return text
+        return seal(json.loads(contents[METADATA].to_bytes()))
 
 
 def rows_layout(rows: Rows, codec: CodecName) -> ArrayLayout:
@@ -133,7 +153,7 @@ def series_layout(series: Series, n_samples: int, sizes: Shape) -> ArrayLayout:
 def group_metadata(attributes: Mapping[str, Any]) -> bytes:
     """Give a group's `zarr.json`."""
     document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-    return json.dumps(document, indent=2).encode()
+    return seal(document)
 
 
 def parse_array(key: str, document: Mapping[str, Any], place: str) -> ArrayLayout:
@@ -144,22 +164,18 @@ def parse_array(key: str, document: Mapping[str, Any], place: str) -> ArrayLayou
     NotATraceError
         If it is anything else.
     """
-    try:
-        shape = tuple(int(n) for n in document["shape"])
-        dtype = _parse_dtype(document["data_type"])
-        outer = tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"])
-        codecs = document["codecs"]
-        sharded = codecs[0]["name"] == "sharding_indexed"
-        inner = codecs[0]["configuration"] if sharded else {"chunk_shape": outer, "codecs": codecs}
-        chunk = tuple(int(n) for n in inner["chunk_shape"])
-        codec = _parse_codec([item["name"] for item in inner["codecs"]], dtype)
-        dims = tuple(str(name) for name in document["dimension_names"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise NotATraceError(
-            f"{place}/{key}/{METADATA}: not an array as tracekit format version {FORMAT_VERSION} writes it "
-            f"({type(error).__name__}: {error}); was it written by another program?"
-        ) from error
-    return ArrayLayout(key, shape, dtype, dims, chunk, outer if sharded else None, codec)
+    with checking(f"{place}/{key}/{METADATA}"):
+        check_node(document, "array")
+        check_known(document)
+        shape = sizes(entry(document, "shape", "metadata"), "shape")
+        dtype = _parse_dtype(entry(document, "data_type", "metadata"))
+        outer = grid_shape(document)
+        codecs, chunk = split_codecs(document)
+        codec = _parse_codec(codecs, dtype)
+        check_sizes(shape, chunk or outer, outer, dtype.itemsize)
+        check_fill(document, dtype.kind == "f")
+        dims = dim_names(document, len(shape))
+    return ArrayLayout(key, shape, dtype, dims, chunk or outer, outer if chunk else None, codec)
 
 
 def read_layout(store: Store, key: str) -> ArrayLayout:
@@ -173,26 +189,6 @@ def read_layout(store: Store, key: str) -> ArrayLayout:
     return parse_array(key, read_document(store, f"{key}/{METADATA}"), store.url)
 
 
-def read_document(store: Store, key: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    NotATraceError
-        If there is none.
-    """
-    text = store.get(key)
-    if text is None:
-        raise NotATraceError(f"{store.url}: not a trace, or a part of it is gone: there is no {key}")
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise NotATraceError(f"{store.url}/{key}: not valid JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise NotATraceError(f"{store.url}/{key}: expected a JSON object, found a {type(document).__name__}")
-    return document
-
-
 def _even_columns(n_elements: int, most: int) -> int:
     """Cut a row into equal chunks of at most `most` elements, so that the last one is hardly padded."""
     return max(1, math.ceil(n_elements / max(1, math.ceil(n_elements / most))))
@@ -200,14 +196,16 @@ def _even_columns(n_elements: int, most: int) -> int:
 
 def _parse_dtype(name: Any) -> np.dtype[Any]:
     if name not in ("float16", "float32", "float64", "int64", "int32", "uint16"):
-        raise ValueError(f"values of type {name!r} are not read")
+        raise MalformedError(f"values of type {reprlib.repr(name)} are not read")
     dtype: np.dtype[Any] = np.dtype(name).newbyteorder("<")
     return dtype
 
 
-def _parse_codec(names: list[str], dtype: np.dtype[Any]) -> Codec:
+def _parse_codec(codecs: list[Any], dtype: np.dtype[Any]) -> Codec:
+    names = codec_names(codecs)
     if names == ["bytes", "blosc", "crc32c"]:
+        check_blosc(codecs[1], dtype.itemsize)
         return Codec("lz4", dtype.itemsize)
     if names == ["bytes", "crc32c"]:
         return Codec("none", dtype.itemsize)
-    raise ValueError(f"codecs {names} are not read")
+    raise MalformedError(f"codecs {reprlib.repr(names)} are not read")

@@ -11,37 +11,48 @@ import numpy as np
 import xarray as xr
 from dask.base import tokenize
 
+from tracekit.arrays import check_node
+from tracekit.checks import MalformedError, checking, key_name, text
+from tracekit.documents import read_document
 from tracekit.extent import Extent, read_known
-from tracekit.layout import GAPS, METADATA, ArrayLayout, Shape, parse_array, read_document, read_layout
+from tracekit.layout import GAPS, METADATA, ArrayLayout, parse_array, read_layout
 from tracekit.lazy import StoredArray
 from tracekit.schema import FieldRecord
 from tracekit.store import Store
 from tracekit.store.parallel import each
-from tracekit.stored import StoredRows, StoredSeries
-
-COORDINATES = ("visit", "update", "update_visit")
+from tracekit.stored import StoredRows, StoredSeries, refuse_mere_claims
+from tracekit.validation import (
+    SAMPLE_COORDS,
+    check_fields,
+    check_free,
+    check_gaps,
+    check_labels,
+    check_rows,
+    check_series,
+    check_visits,
+)
 
 
 @dataclass(frozen=True)
 class _Group:
-    """A group being opened: its attributes, and the coordinates of its committed samples."""
+    """A group being opened: its attributes, and the coordinates of its committed samples.
+
+    `planned` is how many samples each sample dim has room for.
+    """
 
     store: Store
     name: str
     extent: Extent
     attributes: Mapping[str, Any]
+    labels: Mapping[str, list[str]]
     children: tuple[str, ...]
     coords: dict[str, xr.Variable] = field(default_factory=dict)
+    planned: dict[str, int] = field(default_factory=dict)
 
-    def rows(self, layout: ArrayLayout, start: int, tail: Shape) -> StoredRows:
-        """Give a block of columns of the committed rows."""
-        visit = self.coords["visit"].values
-        gaps = frozenset(np.flatnonzero(np.isin(visit, self.attributes.get(GAPS, []))).tolist())
-        stretches = ((start, start + math.prod(tail)),)
-        rows = np.arange(len(visit))
-        return StoredRows(
-            self.store, layout, rows, stretches, tail, generation=self.extent.generation, gaps=gaps
-        )
+    @property
+    def place(self) -> str:
+        """Where its metadata lies."""
+        return f"{self.store.url}/{self.name}/{METADATA}"
 
     def token(self, *parts: object) -> str:
         """Name a lazy array, the same for the same data, so that dask can tell equal work."""
@@ -51,63 +62,111 @@ class _Group:
 
 def open_group(store: Store, name: str, extent: Extent) -> dict[str, xr.Dataset]:
     """Open one kind: its node, and for tensors the node of their flat rows below it."""
-    attributes = dict(read_document(store, f"{name}/{METADATA}").get("attributes", {}))
-    labels = attributes.pop("labels", {})
-    fields = attributes.pop("fields", None)
-    if GAPS in attributes:
-        attributes[GAPS] = [visit for visit in attributes[GAPS] if visit < extent.committed]
-    group = _Group(store, name, extent, attributes, tuple(store.children(name)))
+    with checking(f"{store.url}/{name!r}"):
+        key_name(name, "name of a group")
+    document = read_document(store, f"{name}/{METADATA}")
+    with checking(f"{store.url}/{name}/{METADATA}"):
+        attributes = dict(check_node(document, "group"))
+        labels = check_labels(attributes.pop("labels", {}))
+        fields = check_fields(attributes.pop("fields"), labels) if "fields" in attributes else None
+        text(attributes.get("units", ""), "units")
+    group = _Group(store, name, extent, attributes, labels, tuple(store.children(name)))
     group.coords.update(_sample_coords(group))
-    group.coords.update({dim: xr.Variable(dim, np.array(names, object)) for dim, names in labels.items()})
+    group.coords.update({dim: xr.Variable(dim, np.array(found, object)) for dim, found in labels.items()})
     if fields is None:
         return {name: _series_dataset(group)}
-    layout = read_layout(store, f"{name}/values")
-    named, flat = _named_dataset(group, layout, fields), _flat_dataset(group, layout, fields)
-    return {name: named, f"{name}/flat": flat}
+    return _tensor_datasets(group, fields)
 
 
 def _sample_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
-    if "visit" in group.children:
-        visit = group.extent.clip(read_known(group.store, f"{group.name}/visit"))
-        yield from group.extent.coords(visit).items()
-    if "update_visit" in group.children:
-        update_visit = group.extent.clip(read_known(group.store, f"{group.name}/update_visit"))
-        update = read_known(group.store, f"{group.name}/update", len(update_visit))
-        yield "update_visit", xr.Variable("update", update_visit)
-        yield "update", xr.Variable("update", update, {"long_name": "optimizer steps before this one"})
+    present = set(group.children)
+    if "visit" in present:
+        yield from _visit_coords(group)
+    if {"update", "update_visit"} & present:
+        yield from _update_coords(group)
+
+
+def _visit_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
+    visit = read_known(group.store, f"{group.name}/visit", sample="visit")
+    group.planned["visit"] = len(visit)
+    with checking(f"{group.store.url}/{group.name}/visit"):
+        check_visits(visit, group.extent.planned, "visit", least=0, step=1)
+        check_gaps(group.attributes, visit)
+    yield from group.extent.coords(group.extent.clip(visit)).items()
+
+
+def _update_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
+    visits = read_known(group.store, f"{group.name}/update_visit", sample="update")
+    update = read_known(group.store, f"{group.name}/update", sample="update")
+    group.planned["update"] = len(visits)
+    with checking(f"{group.store.url}/{group.name}/update"):
+        check_visits(visits, group.extent.planned, "update_visit", least=1, step=0)
+        check_visits(update, len(visits), "update", least=0, step=1)
+        if len(update) != len(visits):
+            raise MalformedError(f"{len(update)} updates, and visits of {len(visits)}")
+    committed = group.extent.clip(visits)
+    yield "update_visit", xr.Variable("update", committed)
+    attrs = {"long_name": "optimizer steps before this one"}
+    yield "update", xr.Variable("update", update[: len(committed)], attrs)
 
 
 def _series_dataset(group: _Group) -> xr.Dataset:
-    names = [name for name in group.children if name not in (METADATA, *COORDINATES)]
+    names = [name for name in group.children if name not in (METADATA, *SAMPLE_COORDS)]
     series = each(group.store, lambda name: _series(group, name), names)
     return xr.Dataset(dict(zip(names, series, strict=True)), group.coords, group.attributes)
 
 
 def _series(group: _Group, name: str) -> xr.Variable:
+    with checking(f"{group.store.url}/{group.name}/{name!r}"):
+        check_free(key_name(name, "name of a series"), group.labels)
     key = f"{group.name}/{name}"
     document = read_document(group.store, f"{key}/{METADATA}")
     layout = parse_array(key, document, group.store.url)
+    with checking(f"{group.store.url}/{key}/{METADATA}"):
+        check_series(layout, group.labels, _room(group, layout))
+        attributes = dict(document["attributes"])
+        for attribute in ("units", "long_name"):
+            text(attributes.get(attribute, ""), attribute)
     stored = StoredSeries(group.store, layout, group.coords[layout.dims[0]].size, group.extent.generation)
-    return xr.Variable(layout.dims, stored.lazy(group.token(name)), document.get("attributes", {}))
+    return xr.Variable(layout.dims, stored.lazy(group.token(name)), attributes)
 
 
-def _named_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]) -> xr.Dataset:
-    named = {record["name"]: _tensor(group, layout, record) for record in fields}
-    return xr.Dataset(named, group.coords, group.attributes)
+def _room(group: _Group, layout: ArrayLayout) -> int:
+    """Give how many samples an array must have room for."""
+    if layout.dims[0] not in group.planned:
+        raise MalformedError(f"the group has no coordinate for {layout.dims[0]!r}")
+    return group.planned[layout.dims[0]]
 
 
-def _tensor(group: _Group, layout: ArrayLayout, record: FieldRecord) -> xr.Variable:
+def _tensor_datasets(group: _Group, fields: list[FieldRecord]) -> dict[str, xr.Dataset]:
+    layout = read_layout(group.store, f"{group.name}/values")
+    with checking(f"{group.place}, or that of its values"):
+        check_rows(layout, group.labels, fields, _room(group, layout))
+    parts = {record["name"]: _stored(group, layout, record["offset"], record["shape"]) for record in fields}
+    refuse_mere_claims(list(parts.values()))
+    named = {record["name"]: _tensor(group, parts[record["name"]], record) for record in fields}
+    flat = _flat_dataset(group, layout, fields)
+    return {group.name: xr.Dataset(named, group.coords, group.attributes), f"{group.name}/flat": flat}
+
+
+def _stored(group: _Group, layout: ArrayLayout, start: int, shape: list[int]) -> StoredRows:
+    visit, generation = group.coords["visit"].values, group.extent.generation
+    gaps = frozenset(np.flatnonzero(np.isin(visit, group.attributes.get(GAPS, []))).tolist())
+    stretches = ((start, start + math.prod(shape)),)
+    rows = np.arange(len(visit))
+    return StoredRows(group.store, layout, rows, stretches, tuple(shape), generation=generation, gaps=gaps)
+
+
+def _tensor(group: _Group, stored: StoredRows, record: FieldRecord) -> xr.Variable:
     """Give one tensor by its shape. Axes are named by place and size, so that equal shapes share dims."""
-    shape = tuple(record["shape"])
-    stored = group.rows(layout, record["offset"], shape)
-    axes = [f"axis{axis}_{size}" for axis, size in enumerate(shape)]
+    axes = [f"axis{axis}_{size}" for axis, size in enumerate(stored.tail)]
     attrs = {"units": group.attributes.get("units", "1"), "recorded_dtype": record["dtype"]}
-    lazy = StoredArray(stored, group.token(record["name"]))
-    return xr.Variable((*layout.dims[:-1], *axes), lazy, attrs)
+    dims = (*stored.layout.dims[:-1], *axes)
+    return xr.Variable(dims, StoredArray(stored, group.token(record["name"])), attrs)
 
 
 def _flat_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]) -> xr.Dataset:
-    stored = group.rows(layout, 0, layout.shape[-1:])
+    stored = _stored(group, layout, 0, list(layout.shape[-1:]))
     attrs = {**group.attributes, "fields": fields}
     values = xr.Variable(layout.dims, StoredArray(stored, group.token("flat", "row")), attrs)
     return xr.Dataset({"values": values}, attrs=group.attributes)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from typing import Any
 
 import xarray as xr
 
-from tracekit.errors import NotATraceError, TraceNotFoundError
+from tracekit.arrays import check_node
+from tracekit.checks import checking
+from tracekit.documents import parse_document, unsealed
+from tracekit.errors import NotATraceError, TraceError, TraceNotFoundError
 from tracekit.extent import Extent, read_extent
-from tracekit.layout import COMMIT_KEY, FORMAT, FORMAT_VERSION, METADATA, TIMELINE, read_document
+from tracekit.layout import FORMAT, FORMAT_VERSION, METADATA
 from tracekit.marker import require_marker
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
 from tracekit.store.parallel import each
+from tracekit.validation import NOT_KINDS, check_facts
 
 
-def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
+def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> xr.DataTree:
     """Open a trace. Only metadata and coordinates are read; everything else is lazy.
 
     Parameters
     ----------
     path : str or path
         The trace, a path or URL such as `"run.zarr"` or `"s3://bucket/run.zarr"`.
+    skip_damaged : bool
+        Leave out kinds whose metadata or coordinates are damaged, and columns of the timeline that are,
+        instead of refusing the whole trace. The attribute `damaged` of the root says what was left out, and
+        why. Damaged values never prevent opening; reading them does raise.
 
     Returns
     -------
@@ -41,7 +50,7 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
     NotATraceError
         If what is there is not a trace, or one of a later format version.
     DamagedTraceError
-        If a coordinate cannot be read.
+        If metadata or a coordinate is damaged.
 
     Examples
     --------
@@ -52,16 +61,35 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
     ('visit', 'task')
     """
     store = open_store(path)
-    attributes = _root_attributes(store)
-    extent = read_extent(store)
-    groups = [name for name in store.children() if name not in (METADATA, TIMELINE, COMMIT_KEY)]
-    groups = [name for name in groups if not _being_declared(store, name, extent)]
-    opened = each(store, lambda name: open_group(store, name, extent), groups)
+    facts = read_facts(store)
+    extent = read_extent(store, facts, skip_damaged=skip_damaged)
+    nodes, damaged = _open_groups(store, extent, skip_damaged=skip_damaged)
     if require_marker(store).generation != extent.generation:
-        return open_trace(path)  # it went back while it was being opened
-    nodes = {path: dataset for group in opened for path, dataset in group.items()}
-    facts = {**attributes, "snapshots_committed": extent.committed, "path": store.url}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})
+        return open_trace(path, skip_damaged=skip_damaged)  # it went back while it was being opened
+    shown = {**facts, "snapshots_committed": extent.committed, "path": store.url}
+    if damaged:
+        shown["damaged"] = damaged
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=shown), **nodes})
+
+
+def _open_groups(
+    store: Store, extent: Extent, *, skip_damaged: bool
+) -> tuple[dict[str, xr.Dataset], dict[str, str]]:
+    """Open every kind; gives their nodes, and what is wrong with those left out."""
+    nodes: dict[str, xr.Dataset] = {}
+    damaged = dict(extent.damaged)
+
+    def open_one(group: str) -> None:
+        try:
+            nodes.update(open_group(store, group, extent))
+        except TraceError as error:
+            if not skip_damaged:
+                raise _with_advice(error, group) from error
+            damaged[group] = str(error)
+
+    groups = [name for name in store.children() if name not in NOT_KINDS]
+    each(store, open_one, [name for name in groups if not _being_declared(store, name, extent)])
+    return dict(sorted(nodes.items())), damaged
 
 
 def _being_declared(store: Store, group: str, extent: Extent) -> bool:
@@ -69,17 +97,40 @@ def _being_declared(store: Store, group: str, extent: Extent) -> bool:
     return extent.committed == 0 and store.get(f"{group}/{METADATA}") is None
 
 
-def _root_attributes(store: Store) -> dict[str, Any]:
+def read_facts(store: Store) -> dict[str, Any]:
+    """Read what the run was, from the attributes of the root.
+
+    Raises
+    ------
+    TraceNotFoundError
+        If there is nothing at the URL.
+    NotATraceError
+        If there is no trace, or one of a later format version.
+    DamagedTraceError
+        If the attributes are not what was written.
+    """
     if not store.exists():
         raise TraceNotFoundError(f"{store.url}: there is nothing here; check the path")
-    attributes = read_document(store, METADATA).get("attributes", {})
+    document = parse_document(store, METADATA)
+    attributes = document["attributes"]
     if attributes.get("format") != FORMAT:
         raise NotATraceError(
             f"{store.url}: a Zarr store, but not a trace (no format {FORMAT!r} in its attributes)"
         )
     version = attributes.get("format_version")
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise NotATraceError(
-            f"{store.url}: format version {version}; this tracekit reads version {FORMAT_VERSION}: update it"
+            f"{store.url}: format version {reprlib.repr(version)}; this tracekit reads version "
+            f"{FORMAT_VERSION}: update it"
         )
-    return dict(attributes)
+    facts: dict[str, Any] = unsealed(document, f"{store.url}/{METADATA}")["attributes"]
+    with checking(f"{store.url}/{METADATA}"):
+        check_node(document, "group")
+        check_facts(facts)
+    return facts
+
+
+def _with_advice(error: TraceError, group: str) -> TraceError:
+    return type(error)(
+        f"{error} (only {group!r} is affected: open_trace(…, skip_damaged=True) opens the rest)"
+    )

@@ -84,7 +84,7 @@ def read_shard(
 
 def read_pieces(store: Store, layout: ArrayLayout, key: str, pieces: Sequence[Piece], out: Values) -> None:
     """Read pieces of one shard into `out`; see `read_shard`."""
-    entries = _read_index(store, layout, key)
+    entries = read_index(store, layout, key)
     spans = [entries[piece.place].tolist() for piece in pieces]
     first, data = _read_span(store, key, spans)
     for piece, (offset, length) in zip(pieces, spans, strict=True):
@@ -102,7 +102,14 @@ def _chunk_of(layout: ArrayLayout, values: Values, place: Shape) -> Values:
     return padded
 
 
-def _read_index(store: Store, layout: ArrayLayout, key: str) -> npt.NDArray[np.uint64]:
+def read_index(store: Store, layout: ArrayLayout, key: str) -> npt.NDArray[np.uint64]:
+    """Read the index of a shard: offset and length of every chunk, dims (chunks along each dim…, 2).
+
+    Raises
+    ------
+    DamagedTraceError
+        If the shard is missing or cut short, or its index is damaged.
+    """
     place = f"{store.url}/{key}"
     size = INDEX_ENTRY_BYTES * math.prod(layout.chunks_per_shard) + CHECKSUM_BYTES
     data = store.get_range(key, -size, size)
@@ -114,7 +121,20 @@ def _read_index(store: Store, layout: ArrayLayout, key: str) -> npt.NDArray[np.u
     if len(data) != size:
         raise DamagedTraceError(f"{place}: cut short, {len(data)} bytes where the index alone takes {size}")
     body = verified(memoryview(data), f"{place}, index of the shard")
-    return np.frombuffer(body, "<u8").reshape(*layout.chunks_per_shard, 2)
+    entries = np.frombuffer(body, "<u8")
+    _check_index(layout, entries.reshape(-1, 2), place)
+    return entries.reshape(*layout.chunks_per_shard, 2)
+
+
+def _check_index(layout: ArrayLayout, entries: npt.NDArray[np.uint64], place: str) -> None:
+    """Chunks lie one after another from the start, each no longer than it can be."""
+    offsets, lengths = entries.T
+    most = layout.codec.most_bytes(math.prod(layout.chunk) * layout.dtype.itemsize)
+    if (lengths > most).any() or offsets[0] != 0 or (offsets[1:] != np.cumsum(lengths)[:-1]).any():
+        raise DamagedTraceError(
+            f"{place}: the index of the shard says that its chunks are missing, overlap, or are longer than "
+            f"{most} bytes"
+        )
 
 
 def _read_span(store: Store, key: str, spans: list[list[int]]) -> tuple[int, memoryview]:

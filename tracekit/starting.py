@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tracekit import checks
 from tracekit.claims import Claim, take_claim
 from tracekit.columns import Column
 from tracekit.declaring import Declaring, NewDeclaring, ResumedDeclaring
@@ -21,6 +22,7 @@ from tracekit.schedule import Plan
 from tracekit.schema import Series
 from tracekit.store import Store, remove_all
 from tracekit.truncation import go_back
+from tracekit.validation import check_facts
 
 CLOCK = "wall_time_seconds"
 Attributes = Mapping[str, Any]
@@ -93,6 +95,8 @@ def take_up(
 
 def _make(store: Store, plan: Plan, attributes: Attributes, claim: Claim, generation: int) -> Beginning:
     facts, declaring, marker = new_facts(plan, attributes), NewDeclaring(store), Marker(0, generation)
+    with checks.declaring(store.url):
+        check_facts(facts)
     store.put(METADATA, group_metadata(facts))
     clock = _declare_timeline(declaring, plan)
     store.put(f"{COMMIT_KEY}/{METADATA}", MARKER_LAYOUT.metadata({}))

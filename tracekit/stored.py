@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.errors import DamagedTraceError
+from tracekit.evidence import UNPROVEN_BLOCKS, UNPROVEN_BYTES, check_held
 from tracekit.indexing import full_key, span, within
 from tracekit.layout import ArrayLayout, Shape
 from tracekit.marker import unchanged
@@ -22,6 +23,7 @@ from tracekit.store.parallel import each
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
 PART_BYTES = 4 << 20  # what one request to the store gives; less than this is no work for a second thread
+MOST_BLOCKS_ACROSS = 1 << 14
 Rows = npt.NDArray[np.int64]
 Stretch = tuple[int, int]
 Values = npt.NDArray[Any]
@@ -79,6 +81,17 @@ class StoredRows:
         """Number of dims."""
         return len(self.shape)
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of what is seen of one row."""
+        n_middle = math.prod(self.layout.shape[1:-1])
+        return n_middle * math.prod(self.tail) * self.layout.dtype.itemsize
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks the dask array has."""
+        return math.prod(-(-n // size) for n, size in zip(self.shape, self.blocks(), strict=True))
+
     def __getitem__(self, key: Any) -> Values:
         """Read what a tuple of slices, integers and at most one list asks for."""
         parts = full_key(key, self.ndim)
@@ -125,7 +138,11 @@ class StoredRows:
 
     def _read(self, middle: Sequence[range], n_threads: int = 1) -> Values:
         n_columns = sum(stop - start for start, stop in self.stretches)
-        out = np.empty((len(self.rows), *map(len, middle), n_columns), self.layout.dtype)
+        shape = (len(self.rows), *map(len, middle), n_columns)
+        if math.prod(shape) * self.layout.dtype.itemsize > UNPROVEN_BYTES:
+            row_bytes = math.prod(shape[1:]) * self.layout.dtype.itemsize
+            check_held(self.store, self.layout, self.rows.tolist(), row_bytes)
+        out = np.empty(shape, self.layout.dtype)
         parts = self._parts(middle)
         written = [position for position, row in enumerate(self.rows.tolist()) if row not in self.gaps]
         jobs = [(position, part) for position in written for part in parts]
@@ -155,8 +172,14 @@ class StoredRows:
         return replace(self, stretches=tuple(stretches), tail=(sum(b - a for a, b in stretches),))
 
     def blocks(self) -> Shape:
-        """Choose blocks of at most 128 samples and 32 MiB, cut along the first dim of the tensor only."""
-        samples = max(1, min(len(self.rows), BLOCK_SAMPLES))
+        """Choose blocks of at most 128 samples and 32 MiB, cut along the first dim of the tensor only.
+
+        Very wide rows are cut into blocks of fewer samples, not into ever more blocks.
+        """
+        if 0 in self.shape:
+            return tuple(max(1, size) for size in self.shape)
+        across = MOST_BLOCKS_ACROSS * BLOCK_BYTES // self.row_bytes
+        samples = max(1, min(len(self.rows), BLOCK_SAMPLES, across))
         lead = (*(() if self.one_row else (samples,)), *(1 for _ in self.layout.shape[1:-1]))
         if not self.tail:
             return lead
@@ -183,6 +206,24 @@ def _cut_stretches(stretches: tuple[Stretch, ...], first: int, last: int) -> tup
             kept.append((low, high))
         place += stop - start
     return tuple(kept)
+
+
+def refuse_mere_claims(parts: Sequence[StoredRows]) -> None:
+    """Refuse tensors of one row that would be cut into very many blocks, with no files that could hold them.
+
+    Raises
+    ------
+    DamagedTraceError
+        If that is so.
+    """
+    if sum(part.n_blocks for part in parts) > UNPROVEN_BLOCKS:
+        first, layout = parts[0], parts[0].layout
+        check_held(
+            first.store,
+            layout,
+            first.rows.tolist(),
+            math.prod(layout.shape[1:]) * layout.dtype.itemsize,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +267,8 @@ class StoredSeries:
         """Read one stored chunk whole."""
         key = self.layout.object_key((number, *(0 for _ in self.shape[1:])))
         place = f"{self.store.url}/{key}"
-        data = self.store.get(key)
+        most = self.layout.codec.most_bytes(math.prod(self.layout.chunk) * self.dtype.itemsize)
+        data = self.store.get_range(key, 0, most + 1)
         if data is None:
             raise DamagedTraceError(
                 f"{place}: missing, though visits in it were committed; restore it from a copy"

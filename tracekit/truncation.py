@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.claims import take_claim
+from tracekit.documents import read_document
 from tracekit.errors import TraceWriteError
 from tracekit.extent import read_known
 from tracekit.layout import (
@@ -18,7 +19,6 @@ from tracekit.layout import (
     METADATA,
     ArrayLayout,
     group_metadata,
-    read_document,
     read_layout,
 )
 from tracekit.marker import Marker, require_marker, write_marker

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tracekit.background import Cargo
 from tracekit.checkpoints import put_in_turn
+from tracekit.checks import declaring
 from tracekit.codecs import CodecName
 from tracekit.columns import not_repeated
 from tracekit.committing import Committer, DeclaredRows, OnError
@@ -25,6 +26,7 @@ from tracekit.shards import encode_row
 from tracekit.starting import Beginning, begin, take_up
 from tracekit.store import Durability, open_store
 from tracekit.stored import StoredRows
+from tracekit.validation import check_declared
 
 Status = Literal["running", "complete", "interrupted", "failed"]
 
@@ -179,7 +181,7 @@ class TraceWriter:
         Raises
         ------
         TraceWriteError
-            If the group was declared before.
+            If the group was declared before, or a name in it cannot be one.
         """
         self._refuse_twice(rows.group)
         attributes = {
@@ -188,6 +190,8 @@ class TraceWriter:
             "labels": {rows.middle[0]: list(rows.middle[1])} if rows.middle else {},
             "fields": field_records(rows.fields),
         }
+        with declaring(f"{self.url}/{rows.group}"):
+            check_declared(rows.group, attributes)
         found = self._declaring.group(rows.group, attributes)
         layout = self._declaring.array(rows_layout(rows, self._codec), {})
         self._declare_known(Series(rows.group, "visit", dtype="int64"), rows.visits)
@@ -203,13 +207,15 @@ class TraceWriter:
         Raises
         ------
         TraceWriteError
-            If they name several groups, or the group was declared before.
+            If they name several groups, the group was declared before, or a name cannot be one.
         """
         group = series[0].group
         if any(item.group != group for item in series):
             raise TraceWriteError(f"series of one group at a time; found {sorted({s.group for s in series})}")
         self._refuse_twice(group)
         names = {dim: list(values) for dim, values in (labels or {}).items()}
+        with declaring(f"{self.url}/{group}"):
+            check_declared(group, {"labels": names}, [item.name for item in series])
         self._declaring.group(group, {"labels": names})
         samples = {item.sample for item in series}
         if "visit" in samples:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tracekit import open_trace
+from tracekit.documents import seal
 from tracekit.errors import DamagedTraceError, NotATraceError, TraceError, TraceNotFoundError
 from tracekit.testing.written import write_example_trace
 
@@ -16,10 +17,8 @@ def path(tmp_path):
 
 
 def edit(file, **changes):
-    """Change entries of a JSON object."""
-    document = json.loads(file.read_text())
-    document.update(changes)
-    file.write_text(json.dumps(document))
+    """Change entries of a document, and seal it again."""
+    file.write_bytes(seal(json.loads(file.read_text()) | changes))
 
 
 def test_no_such_path(tmp_path):

@@ -43,7 +43,8 @@ def make_recorders(configuration: Configuration) -> list[Recorder]:
 
 def read_recorded_configuration(path: str) -> Configuration:
     """Read the configuration of a recorded run."""
-    from tracekit.layout import METADATA, read_document
+    from tracekit.documents import read_document
+    from tracekit.layout import METADATA
     from tracekit.store import open_store
 
     try:

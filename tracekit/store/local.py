@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from tracekit.guard import Guard
 from tracekit.store.base import Durability
 
 PARTIAL = ".{}.{}.partial"
@@ -37,6 +38,7 @@ class LocalStore:
         self.durability = durability
         self._unsynced: set[Path] = set()
         self._lock = threading.Lock()
+        self._guard = Guard(root)
 
     @property
     def url(self) -> str:
@@ -51,23 +53,21 @@ class LocalStore:
 
     def get(self, key: str) -> bytes | None:
         """Give an object, or None where there is none."""
-        try:
-            return (self.root / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        descriptor = self._guard.open(key)
+        if descriptor is None:
             return None
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return bytes(file.read())
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
         """Give `length` bytes from `start` (from the end if negative), or None where there is no object."""
-        try:
-            # pathlib and file objects would cost more than the reading of a small range itself
-            descriptor = os.open(f"{self.root}/{key}", os.O_RDONLY)
-        except (FileNotFoundError, NotADirectoryError):
+        descriptor = self._guard.open(key)
+        if descriptor is None:
             return None
         try:
-            first = start if start >= 0 else max(0, os.fstat(descriptor).st_size + start)
-            return os.pread(descriptor, length, first)
-        except IsADirectoryError:
-            return None
+            size = os.fstat(descriptor).st_size
+            first = min(start, size) if start >= 0 else max(0, size + start)
+            return os.pread(descriptor, min(length, size - first), first)
         finally:
             os.close(descriptor)
 
@@ -103,10 +103,7 @@ class LocalStore:
 
     def children(self, prefix: str = "") -> Iterator[str]:
         """Give the names directly under a prefix, sorted; files being written do not count."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            yield from sorted(
-                entry.name for entry in os.scandir(self.root / prefix) if not entry.name.startswith(".")
-            )
+        yield from sorted(name for name in self._guard.names(prefix) if not name.startswith("."))
 
     def exists(self) -> bool:
         """Say whether the folder holds anything."""
@@ -116,6 +113,7 @@ class LocalStore:
         """Remove an object, if it is there; durable after `sync`."""
         path = self.root / key
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            self._guard.check_folders(key)
             path.unlink()
             self._changed(path.parent)
 

@@ -1,0 +1,220 @@
+"""Random damage to a real trace: flipped bytes, cut and missing files. None of it is a wrong number."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tracekit import open_trace
+from tracekit.cli.verify import verify as command
+from tracekit.errors import DamagedTraceError, TraceError
+from tracekit.store import LocalStore
+from tracekit.truncation import rollback
+from tracekit.verify import verify
+
+spec = importlib.util.spec_from_file_location("stores", Path(__file__).parent / "hostile" / "stores.py")
+stores = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(stores)
+
+
+EDGE = ((0, 1), (0, 0, 1), (0, 1, 1))  # rows of 23 elements are three chunks of 8, in shards of two
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores.layout, "CHUNK_BYTES", 32)
+    monkeypatch.setattr(stores.layout, "SHARD_BYTES", 64)
+    stores.write_base(tmp_path / "run.zarr")
+    return tmp_path / "run.zarr"
+
+
+def damage(data, generator):
+    """Give damaged bytes: one of them flipped (8 of 10 times), fewer of them, or None for none at all."""
+    kind = generator.integers(10)
+    if kind < 8:
+        place = generator.integers(len(data))
+        return data[:place] + bytes([data[place] ^ generator.integers(1, 256)]) + data[place + 1 :]
+    return data[: generator.integers(len(data))] if kind == 8 else None
+
+
+def damage_often(path, count, seed):
+    """Damage one file at a time, and count what verify and reading say of it."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    original = stores.read_everything(path)
+    generator = np.random.default_rng(seed)
+    counts = {
+        "values": 0,
+        "values detected": 0,
+        "metadata": 0,
+        "metadata detected": 0,
+        "metadata harmless": 0,
+    }
+    for _ in range(count):
+        file = files[generator.integers(len(files))]
+        kept = file.read_bytes()
+        broken = damage(kept, generator)
+        file.unlink() if broken is None else file.write_bytes(broken)
+        kind = "metadata" if file.name == "zarr.json" else "values"
+        counts[kind] += 1
+        counts[f"{kind} {outcome(path, file.relative_to(path), original)}"] += 1
+        file.write_bytes(kept)
+    assert verify(path).faults == ()
+    return counts
+
+
+def outcome(path, key, original):
+    faults = faults_found(path)
+    found = {fault.key for fault in faults} or {"zarr.json"}
+    try:
+        read = stores.read_everything(path)
+    except TraceError:
+        # the marker is gone, or the root: the error names it, and so does verify
+        assert str(key) in found or key.parts[0] in " ".join(found)
+        return "detected"
+    assert read == original, f"{key}: numbers changed in silence"
+    if key.name == "zarr.json":
+        return "harmless"
+    # nobody reads the visits of the timeline (a visit is its own place), nor a chunk beyond the array's edge
+    unread = str(key).startswith("visits/visit/c") or (
+        key.name == "1" and all(fault.chunk in EDGE for fault in faults)
+    )
+    assert found == {str(key)}, f"{key}: damage was not noticed by verify"
+    assert unread, f"{key}: damage was not noticed by reading"
+    return "detected"
+
+
+def faults_found(path):
+    """Give the faults that verify finds, none where its root is no trace's any more."""
+    try:
+        return verify(path, threads=1).faults
+    except TraceError:
+        return ()
+
+
+def test_damage_is_never_a_wrong_number(path):
+    counts = damage_often(path, 100, seed=0)
+    assert counts["values detected"] == counts["values"] > 20
+    assert counts["metadata detected"] + counts["metadata harmless"] == counts["metadata"] > 20
+
+
+@pytest.mark.slow
+def test_a_thousand_times(path):
+    counts = damage_often(path, 1000, seed=1)
+    assert counts["values detected"] == counts["values"] > 200
+    print(counts)
+
+
+def flip(file, place=3):
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+
+
+def test_faults_name_array_chunk_and_visits(path):
+    flip(path / "weights/values/c/2/0", 3)
+    (path / "gradients/values/c/1/0/1").unlink()
+    flip(path / "losses/train_loss/c/0")
+    report = verify(path)
+
+    found = {fault.array: fault for fault in report.faults}
+    assert set(found) == {"weights/values", "gradients/values", "losses/train_loss"}
+    assert (found["weights/values"].chunk, found["weights/values"].visits) == ((0, 0), ((2, 2),))
+    assert found["gradients/values"].key == "gradients/values/c/1/0/1"
+    assert found["gradients/values"].visits == ((3, 3),)
+    assert "missing" in found["gradients/values"].problem
+    assert found["losses/train_loss"].visits == ((1, 4),)
+    assert report.sound_commit == 1
+    assert report.lost == ()
+
+
+def test_the_undamaged_rest_is_read(path):
+    flip(path / "weights/values/c/2/0")
+    trace = open_trace(path)
+    np.testing.assert_array_equal(
+        trace["weights"]["b"].isel(visit=slice(3, 5)), [[320, 321, 322], [420, 421, 422]]
+    )
+    with pytest.raises(DamagedTraceError, match=r"weights/values/c/2/0, chunk \(0, 0\): the checksum"):
+        trace["weights"]["w"].load()
+
+
+@pytest.mark.parametrize("key", ["weights/zarr.json", "weights/values/zarr.json", "weights/visit/c/0"])
+def test_a_damaged_group_can_be_left_out(path, key):
+    flip(path / key, 30 if key.endswith("json") else 3)
+    with pytest.raises(TraceError, match="only 'weights' is affected"):
+        open_trace(path)
+
+    trace = open_trace(path, skip_damaged=True)
+    assert set(trace.children) == {"gradients", "losses"}
+    assert list(trace.attrs["damaged"]) == ["weights"]
+    assert trace["losses"].eval_loss.values[:, 1].tolist() == [0, 0.5, 1, 1.5, 2]
+    report = verify(path)
+    assert (report.lost, report.readable, report.sound_commit) == (
+        ("weights",),
+        ("gradients", "losses"),
+        None,
+    )
+
+
+def test_a_damaged_column_of_the_timeline_can_be_left_out(path):
+    flip(path / "visits/epoch/c/0")
+    with pytest.raises(DamagedTraceError, match="visits/epoch/c/0"):
+        open_trace(path)
+    trace = open_trace(path, skip_damaged=True)
+    assert "epoch" not in trace["weights"].coords
+    assert trace["weights"].position.values.tolist() == [-1, 0, 1, 0, 1]
+    assert list(trace.attrs["damaged"]) == ["visits/epoch"]
+
+
+def test_roll_back_drops_later_visits_for_good(path):
+    before = stores.read_everything(path)
+    rollback(path, 3)
+    trace = open_trace(path)
+    assert trace.attrs["status"] == "interrupted"
+    assert trace["weights"].visit.values.tolist() == [0, 1, 2]
+    assert trace["gradients"].visit.values.tolist() == [1]
+    assert trace["losses"].sizes["update"] == 4
+    assert not list((path / "weights/values/c").glob("[34]/*"))
+    assert trace["losses"].eval_loss.values.tobytes().hex() == before["/losses/eval_loss"][2][: 3 * 2 * 16]
+    assert LocalStore(path).get("commit/c/0")[:16] == np.array([3, 1], "<i8").tobytes()
+    assert verify(path).faults == ()
+    with pytest.raises(TraceError, match="has 3 snapshots, and cannot be taken back to 4"):
+        rollback(path, 4)
+
+
+def test_the_command_says_what_is_damaged_and_repairs_only_when_asked(path):
+    run = CliRunner().invoke
+    done = run(command, [str(path)])
+    assert (done.exit_code, "No fault found" in done.output) == (0, True)
+
+    flip(path / "weights/values/c/3/1")
+    done = run(command, [str(path), "--json"])
+    assert done.exit_code == 1
+    document = json.loads(next(line for line in done.output.splitlines() if line.startswith("{")))
+    assert document["faults"][0]["key"] == "weights/values/c/3/1"
+    assert document["sound_commit"] == 3
+    done = run(command, [str(path)])
+    assert "weights/values, object weights/values/c/3/1, chunk (0, 0), visits 3" in done.output
+    assert open_trace(path).attrs["snapshots_committed"] == 5
+
+    assert run(command, [str(path), "--repair"]).exit_code == 0
+    assert open_trace(path).attrs["snapshots_committed"] == 3
+    assert run(command, [str(path)]).exit_code == 0
+
+
+def test_repair_changes_nothing_where_it_would_not_help(path):
+    flip(path / "visits/epoch/c/0")
+    done = CliRunner().invoke(command, [str(path), "--repair"])
+    assert isinstance(done.exception, TraceError)
+    assert "nothing was changed" in str(done.exception)
+    assert LocalStore(path).get("commit/c/0")[:16] == np.array([5, 0], "<i8").tobytes()
+
+
+def test_threads_do_not_change_what_is_found(path):
+    flip(path / "weights/values/c/2/0")
+    told = []
+    reports = [verify(path, threads=n, progress=lambda *numbers: told.append(numbers)) for n in (1, 8)]
+    assert reports[0] == reports[1]
+    assert told[-1][0] == told[-1][1] == reports[0].n_objects

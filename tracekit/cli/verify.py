@@ -1,0 +1,126 @@
+"""`tracekit verify`: read a trace through."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tracekit.cli.parameters import TRACE
+
+if TYPE_CHECKING:
+    from tracekit.faults import Report
+
+MOST_SHOWN = 100
+
+
+@click.command(short_help="Read all of a trace, and name what is damaged.")
+@click.argument("run", type=TRACE)
+@click.option("--repair", is_flag=True, help="Drop the visits from the first damaged one on, for good.")
+@click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--threads", type=click.IntRange(1, 64), default=4, show_default=True, help="Objects at a time."
+)
+def verify(run: str, repair: bool, as_document: bool, threads: int) -> None:
+    """Read every chunk of the trace RUN, and name the array, chunk and visits of each fault.
+
+    Nothing is changed, unless --repair is given: then the trace is taken back to its last commit that is
+    sound in everything. Leave the flag out to keep the undamaged data of later visits: it can be read as it
+    is. The exit status is 1 if something is damaged, and 0 if nothing is (any more).
+
+    \b
+    Examples:
+      tracekit verify demo/cyclic.zarr
+      tracekit verify demo/cyclic.zarr --json
+      tracekit verify demo/cyclic.zarr --repair
+    """
+    from tracekit.cli.output import as_json
+
+    report = _verify(run, threads)
+    if as_document:
+        click.echo(as_json(dataclasses.asdict(report)))
+    else:
+        _print(report)
+    if repair and report.faults:
+        _repair(run, report)
+    elif report.faults:
+        sys.exit(1)
+
+
+def _verify(run: str, threads: int) -> Report:
+    from tracekit.cli.progress import bar
+    from tracekit.verify import verify as read_through
+
+    with bar() as progress:
+        task = progress.add_task("reading", total=None, note="objects")
+        return read_through(
+            run,
+            threads=threads,
+            progress=lambda n_read, n_objects: progress.update(task, completed=n_read, total=n_objects),
+        )
+
+
+def _print(report: Report) -> None:
+    from tracekit.cli.output import size
+    from tracekit.faults import written
+
+    for fault in report.faults[:MOST_SHOWN]:
+        chunk = "" if fault.chunk is None else f", chunk {fault.chunk}"
+        click.echo(
+            f"{fault.kind}: {fault.array or 'the trace'}, object {fault.key}{chunk}, "
+            f"visits {written(fault.visits) or 'none'}\n    {fault.problem}"
+        )
+    if len(report.faults) > MOST_SHOWN:
+        click.echo(f"… and {len(report.faults) - MOST_SHOWN} more (--json gives all)")
+    committed = "unknown, as the marker is damaged" if report.committed is None else str(report.committed)
+    click.echo(f"{report.path}: snapshots committed: {committed}")
+    click.echo(f"{report.n_chunks} sound chunks ({size(report.n_bytes)}) in {report.n_objects} objects")
+    for line in _verdict(report):
+        click.echo(line)
+
+
+def _verdict(report: Report) -> list[str]:
+    if not report.faults:
+        return ["No fault found."]
+    stopped = " Reading stopped there: there may be more." if report.cut_off else ""
+    lines = [f"{len(report.faults)} faults found.{stopped}"]
+    if report.lost:
+        lines.append(
+            f"Lost unless restored from a copy: {', '.join(report.lost)}. Still readable, with "
+            f"open_trace(…, skip_damaged=True): {', '.join(report.readable) or 'nothing'}."
+        )
+    elif report.sound_commit is None:
+        lines.append("No values are lost; open_trace(…, skip_damaged=True) leaves out what is damaged.")
+    else:
+        lines.append(
+            f"Everything opens, and all that is not named above can be read. The first {report.sound_commit} "
+            "snapshots are sound in everything: --repair drops those after them."
+        )
+    return lines
+
+
+def _repair(run: str, report: Report) -> None:
+    """Take the trace back, if that leaves anything.
+
+    Raises
+    ------
+    TraceError
+        If it would not help.
+    """
+    from tracekit.errors import TraceError
+    from tracekit.truncation import rollback
+
+    if not report.sound_commit or report.cut_off:
+        why = (
+            "coordinates or metadata are damaged"
+            if report.sound_commit is None
+            else "it would drop every visit"
+        )
+        raise TraceError(f"{report.path}: nothing was changed: {why}; restore what is damaged from a copy")
+    rollback(run, report.sound_commit)
+    left = _verify(run, 1)
+    click.echo(f"Taken back to the first {report.sound_commit} snapshots.", err=True)
+    if left.faults:
+        sys.exit(1)

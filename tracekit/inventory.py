@@ -1,0 +1,225 @@
+"""All objects that the committed visits of a trace need, found even where parts of it are damaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracekit.checks import MAX_INTEGER
+from tracekit.documents import read_document
+from tracekit.errors import NotATraceError, TraceError, TraceNotFoundError
+from tracekit.extent import read_checked_marker, read_known
+from tracekit.faults import Fault, FaultKind, stretches
+from tracekit.layout import COMMIT_KEY, GAPS, METADATA, TIMELINE, ArrayLayout, Shape, read_layout
+from tracekit.reading import read_facts
+from tracekit.store import Store
+from tracekit.validation import NOT_KINDS, SAMPLE_COORDS, TIMELINE_COORDS
+
+Numbers = npt.NDArray[np.int64]
+Stretches = tuple[tuple[int, int], ...]
+KNOWN = (*SAMPLE_COORDS, *(name for name in TIMELINE_COORDS if name != "wall_time_seconds"))
+"""Coordinates that the plan fixes: written whole when they are declared, read whole on opening."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object to be read, what is lost with it, and which visits that hits."""
+
+    layout: ArrayLayout
+    index: Shape
+    kind: FaultKind
+    visits: Stretches
+
+    @property
+    def key(self) -> str:
+        """Key of the object."""
+        return self.layout.object_key(self.index)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One array: the visit of each of its committed samples; at `gaps` nothing could be written."""
+
+    layout: ArrayLayout
+    kind: FaultKind
+    visits: Numbers | range
+    gaps: frozenset[int] = frozenset()
+
+    @property
+    def n_objects(self) -> int:
+        """How many objects there are to read."""
+        along = -(-self._n_samples // self.layout.object_shape[0])
+        return (along - len(self.gaps)) * math.prod(self.layout.objects[1:])
+
+    def items(self) -> Iterator[Item]:
+        """Give the objects, with the visits in each."""
+        size = self.layout.object_shape[0]
+        for first in range(0, self._n_samples, size):
+            held = self.visits[first : first + size]
+            if self.kind == "coordinates":
+                # read whole on opening: damage anywhere in it hits all visits
+                visits = whole_stretch(self.visits)
+            else:
+                visits = stretches(np.unique(np.asarray(held)).tolist())
+            if self.gaps.isdisjoint(held[:1]):
+                for index in self.layout.row_objects(first):
+                    yield Item(self.layout, index, self.kind, visits)
+
+    @property
+    def _n_samples(self) -> int:
+        n_planned = self.layout.shape[0]
+        return n_planned if self.kind == "coordinates" else min(len(self.visits), n_planned)
+
+
+def whole_stretch(visits: Numbers | range) -> Stretches:
+    """Give all visits as one stretch, none if there are none."""
+    return ((int(visits[0]), int(visits[-1])),) if len(visits) else ()
+
+
+@dataclass
+class Inventory:
+    """What there is to read, and what was found wrong while looking.
+
+    Parameters
+    ----------
+    store
+        Where the trace lies.
+    facts : dict or None
+        Attributes of the trace, None if they are damaged.
+    committed : int or None
+        Snapshots committed, None if the marker is damaged.
+    """
+
+    store: Store
+    facts: dict[str, Any] | None = None
+    committed: int | None = None
+    groups: list[str] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def visits(self) -> range:
+        """All committed visits."""
+        return range(self.committed or 0)
+
+    @property
+    def n_objects(self) -> int:
+        """How many objects there are to read."""
+        return sum(part.n_objects for part in self.parts)
+
+    def items(self) -> Iterator[Item]:
+        """Give all objects."""
+        return (item for part in self.parts for item in part.items())
+
+    def note(self, kind: FaultKind, array: str, key: str, error: Exception) -> None:
+        """Note what is wrong with metadata, or with something that all visits need."""
+        self.faults.append(Fault(kind, array, key, None, whole_stretch(self.visits), str(error)))
+
+
+def take_inventory(store: Store) -> Inventory:
+    """Look through the metadata and coordinates of a trace, and go on where something is damaged.
+
+    Raises
+    ------
+    TraceNotFoundError
+        If there is nothing at the URL.
+    NotATraceError
+        If there is something else.
+    """
+    inventory = Inventory(store)
+    try:
+        inventory.facts = read_facts(store)
+    except TraceNotFoundError:
+        raise
+    except TraceError as error:
+        if not _looks_like_a_trace(store):
+            raise
+        inventory.note("metadata", "", METADATA, error)
+    _find_marker(inventory)
+    _find_timeline(inventory)
+    for group in store.children():
+        if group not in NOT_KINDS:
+            inventory.groups.append(group)
+            _find_group(inventory, group)
+    return inventory
+
+
+def _looks_like_a_trace(store: Store) -> bool:
+    return {COMMIT_KEY, TIMELINE} <= set(store.children())
+
+
+def _find_marker(inventory: Inventory) -> None:
+    planned = inventory.facts["snapshots_planned"] if inventory.facts else MAX_INTEGER
+    try:
+        inventory.committed = read_checked_marker(inventory.store, planned).committed
+    except NotATraceError as error:
+        inventory.note("metadata", COMMIT_KEY, f"{COMMIT_KEY}/{METADATA}", error)
+    except TraceError as error:
+        inventory.note("metadata", COMMIT_KEY, f"{COMMIT_KEY}/c/0", error)
+
+
+def _find_timeline(inventory: Inventory) -> None:
+    _document(inventory, TIMELINE)
+    for name in sorted({*inventory.store.children(TIMELINE), "visit", *TIMELINE_COORDS} - {METADATA}):
+        layout = _layout(inventory, f"{TIMELINE}/{name}")
+        if layout is not None:
+            kind: FaultKind = "coordinates" if name in KNOWN else "values"
+            inventory.parts.append(Part(layout, kind, inventory.visits))
+
+
+def _find_group(inventory: Inventory, group: str) -> None:
+    document = _document(inventory, group)
+    names = [name for name in inventory.store.children(group) if name != METADATA]
+    layouts = {
+        name: layout for name in names if (layout := _layout(inventory, f"{group}/{name}")) is not None
+    }
+    found = {sample: _visits(inventory, group, sample) for sample in ("visit", "update")}
+    for name, layout in layouts.items():
+        if name in KNOWN:
+            inventory.parts.append(Part(layout, "coordinates", inventory.visits))
+        elif (visits := found.get(layout.dims[0])) is not None:
+            gaps = _gaps(document, visits) if layout.shard else frozenset()
+            inventory.parts.append(Part(layout, "values", visits, gaps))
+
+
+def _gaps(document: dict[str, Any], visits: Numbers) -> frozenset[int]:
+    """Give the committed visits that could not be written, if the document names any."""
+    named = document.get("attributes", {}).get(GAPS)
+    return (
+        frozenset(visits.tolist()) & {n for n in named if type(n) is int}
+        if isinstance(named, list)
+        else frozenset()
+    )
+
+
+def _visits(inventory: Inventory, group: str, sample: str) -> Numbers | None:
+    """Give the visit of each committed sample; None if that is damaged, as reading will show."""
+    key = f"{group}/{'visit' if sample == 'visit' else 'update_visit'}"
+    try:
+        visits = read_known(inventory.store, key, sample=sample)
+    except TraceError:
+        return None
+    beyond = (visits < 0) | (visits >= (inventory.committed or 0))
+    return visits[: int(np.argmax(beyond))] if beyond.any() else visits
+
+
+def _document(inventory: Inventory, group: str) -> dict[str, Any]:
+    key = f"{group}/{METADATA}"
+    try:
+        return read_document(inventory.store, key)
+    except TraceError as error:
+        inventory.note("metadata", group, key, error)
+        return {}
+
+
+def _layout(inventory: Inventory, array: str) -> ArrayLayout | None:
+    try:
+        return read_layout(inventory.store, array)
+    except TraceError as error:
+        inventory.note("metadata", array, f"{array}/{METADATA}", error)
+        return None
