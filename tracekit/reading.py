@@ -9,7 +9,7 @@ import xarray as xr
 
 from tracekit.errors import NotATraceError, TraceNotFoundError
 from tracekit.extent import read_extent
-from tracekit.layout import COMMIT_KEY, FORMAT, FORMAT_VERSION, METADATA, TIMELINE, read_document
+from tracekit.layout import COMMIT_KEY, FORMAT, FORMAT_VERSION, GAPS, METADATA, TIMELINE, read_document
 from tracekit.marker import require_marker
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
@@ -31,7 +31,9 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
         `activations` have one variable per parameter or module, by name, dims (visit, …, axis0_n, axis1_m);
         the same values as one flat row per visit are in their child `flat`, as `values`. Every node carries
         the coordinates `visit` (visits completed), `epoch`, `position` and `trained_task` (-1 at visit 0)
-        and `wall_time_seconds`. What the run was is in the attributes of the root.
+        and `wall_time_seconds`. What the run was is in the attributes of the root. Visits at which a kind
+        could not be written are missing values (NaN), and named in the attribute `gaps` of its node and of the
+        root.
 
     Raises
     ------
@@ -59,6 +61,11 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
             nodes.update(open_group(store, group, extent))
     if require_marker(store).generation != extent.generation:
         return open_trace(path)  # it went back while it was being opened
+    gaps = {
+        name: node.attrs[GAPS] for name, node in nodes.items() if node.attrs.get(GAPS) and "/" not in name
+    }
+    if gaps:
+        attributes[GAPS] = gaps
     facts = {**attributes, "snapshots_committed": extent.committed, "path": store.url}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})
 

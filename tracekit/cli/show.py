@@ -36,6 +36,8 @@ def describe(run: Path, *, as_document: bool = False, configuration: bool = Fals
     settings = facts.pop("configuration", {})
     facts.pop("task_fingerprints", None)
     facts.pop("model_signature", None)
+    if "gaps" in facts:
+        facts["gaps"] = "; ".join(gap_notes(trace))
     facts["software"] = ", ".join(f"{name} {version}" for name, version in facts["software"].items())
     print_table(("fact", "value"), [(str(name).replace("_", " "), text(facts[name])) for name in facts])
     print_table(
@@ -45,6 +47,14 @@ def describe(run: Path, *, as_document: bool = False, configuration: bool = Fals
         import yaml
 
         click.echo(yaml.safe_dump(settings, sort_keys=False))
+
+
+def gap_notes(trace: Any) -> list[str]:
+    """Say which visits of which kinds could not be written."""
+    return [
+        f"{kind}: missing at visit {', '.join(map(str, visits))}, where it could not be written"
+        for kind, visits in trace.attrs.get("gaps", {}).items()
+    ]
 
 
 def _kinds(trace: Any) -> list[dict[str, Any]]:
