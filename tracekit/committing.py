@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tracekit.background import Background, Cargo, Failure
 from tracekit.columns import Column
-from tracekit.errors import TraceWarning, TraceWriteError
+from tracekit.errors import TraceError, TraceWarning, TraceWriteError
 from tracekit.layout import GAPS, METADATA, ArrayLayout, group_metadata
 from tracekit.marker import Marker, write_marker
 from tracekit.schema import Rows
@@ -78,6 +80,17 @@ class Committer:
         except OSError as error:
             self.refused(error, stop=self._on_error == "stop")
 
+    def repeated(self) -> None:
+        """Wait until what a resumed run gave once more has been compared.
+
+        Raises
+        ------
+        TraceWriteError
+            If it is not what was committed, or that cannot be read.
+        """
+        for failure in self.background.wait():
+            self.refused(failure.error, stop=self._on_error == "stop" or failure.cargo.needed)
+
     def refused(self, error: OSError, *, stop: bool) -> None:
         """Say that the store refuses, and how far the trace is good."""
         committed = self.marker.committed
@@ -122,6 +135,17 @@ class Committer:
                 attributes = {**kind.attributes, GAPS: gaps}
                 self._store.put(f"{group}/{METADATA}", group_metadata(attributes))
                 kind.attributes.update(attributes)
+
+
+@contextmanager
+def refusals(store: Store) -> Iterator[None]:
+    """Turn what a store refuses before anything can be committed into a `TraceWriteError`."""
+    try:
+        yield
+    except TraceError:
+        raise
+    except OSError as error:
+        raise TraceWriteError(f"{store.url}: {_words(error)}; the recording could not be set up") from error
 
 
 def _words(error: OSError) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.columns import Column
+from tracekit.committing import refusals
 from tracekit.differences import differences, listed
 from tracekit.documents import read_document as read
 from tracekit.errors import TraceWriteError
@@ -56,7 +57,7 @@ class NewDeclaring:
 
     def array(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> ArrayLayout:
         """Make an array."""
-        self._store.put(f"{layout.key}/{METADATA}", layout.metadata(attributes))
+        self._put(f"{layout.key}/{METADATA}", layout.metadata(attributes))
         return layout
 
     def known(self, layout: ArrayLayout, values: npt.NDArray[np.int64]) -> None:
@@ -64,7 +65,7 @@ class NewDeclaring:
         column = self.column(layout, {})
         column.append(values)
         for key, data in column.changed():
-            self._store.put(key, data)
+            self._put(key, data)
 
     def column(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> Column:
         """Make a series."""
@@ -73,12 +74,16 @@ class NewDeclaring:
     def check(self) -> None:
         """Put the metadata of the group, last, since it is what shows a reader the group."""
         for name, attributes in self._groups.items():
-            self._store.put(f"{name}/{METADATA}", group_metadata(attributes))
+            self._put(f"{name}/{METADATA}", group_metadata(attributes))
         self._groups.clear()
 
     def undeclared(self) -> list[str]:
         """Give nothing: all there is was declared."""
         return []
+
+    def _put(self, key: str, data: bytes) -> None:
+        with refusals(self._store):
+            self._store.put(key, data)
 
 
 class ResumedDeclaring:

@@ -42,10 +42,13 @@ class Guard:
             return None
         except OSError as error:
             raise _unreadable(path, error) from error
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise DamagedTraceError(f"{path}: expected a file, found a folder, pipe or device")
-        return descriptor
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode):
+            return descriptor
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            return None  # no object of this key, as on an object store
+        raise DamagedTraceError(f"{path}: expected a file, found a pipe or device")
 
     def names(self, prefix: str) -> list[str]:
         """Give the names in a folder, none where there is no folder.

@@ -43,7 +43,7 @@ class _Group:
     store: Store
     name: str
     extent: Extent
-    attributes: Mapping[str, Any]
+    attributes: dict[str, Any]
     labels: Mapping[str, list[str]]
     children: tuple[str, ...]
     coords: dict[str, xr.Variable] = field(default_factory=dict)
@@ -92,6 +92,8 @@ def _visit_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
     with checking(f"{group.store.url}/{group.name}/visit"):
         check_visits(visit, group.extent.planned, "visit", least=0, step=1)
         check_gaps(group.attributes, visit)
+    if GAPS in group.attributes:
+        group.attributes[GAPS] = [gap for gap in group.attributes[GAPS] if gap < group.extent.committed]
     yield from group.extent.coords(group.extent.clip(visit)).items()
 
 

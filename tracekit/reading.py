@@ -13,7 +13,7 @@ from tracekit.checks import checking
 from tracekit.documents import parse_document, unsealed
 from tracekit.errors import NotATraceError, TraceError, TraceNotFoundError
 from tracekit.extent import Extent, read_extent
-from tracekit.layout import FORMAT, FORMAT_VERSION, METADATA
+from tracekit.layout import FORMAT, FORMAT_VERSION, GAPS, METADATA
 from tracekit.marker import require_marker
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
@@ -41,7 +41,9 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
         `activations` have one variable per parameter or module, by name, dims (visit, …, axis0_n, axis1_m);
         the same values as one flat row per visit are in their child `flat`, as `values`. Every node carries
         the coordinates `visit` (visits completed), `epoch`, `position` and `trained_task` (-1 at visit 0)
-        and `wall_time_seconds`. What the run was is in the attributes of the root.
+        and `wall_time_seconds`. What the run was is in the attributes of the root. Visits at which a kind
+        could not be written are missing values (NaN), and named in the attribute `gaps` of its node and of the
+        root.
 
     Raises
     ------
@@ -66,9 +68,11 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
     nodes, damaged = _open_groups(store, extent, skip_damaged=skip_damaged)
     if require_marker(store).generation != extent.generation:
         return open_trace(path, skip_damaged=skip_damaged)  # it went back while it was being opened
-    shown = {**facts, "snapshots_committed": extent.committed, "path": store.url}
-    if damaged:
-        shown["damaged"] = damaged
+    gaps = {
+        name: node.attrs[GAPS] for name, node in nodes.items() if "/" not in name and node.attrs.get(GAPS)
+    }
+    lost = {name: found for name, found in ((GAPS, gaps), ("damaged", damaged)) if found}
+    shown = {**facts, **lost, "snapshots_committed": extent.committed, "path": store.url}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=shown), **nodes})
 
 

@@ -112,7 +112,7 @@ def _make_again(
     if marker:
         write_marker(store, Marker(0, generation))
     for name in list(store.children()):
-        if name != COMMIT_KEY:
+        if name not in (METADATA, COMMIT_KEY):  # if this is cut off too, it is still known to be a trace
             remove_all(store, name)
     store.sweep()
     return _make(store, plan, attributes, claim, generation)

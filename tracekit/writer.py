@@ -17,7 +17,7 @@ from tracekit.checkpoints import put_in_turn
 from tracekit.checks import declaring
 from tracekit.codecs import CodecName
 from tracekit.columns import not_repeated
-from tracekit.committing import Committer, DeclaredRows, OnError
+from tracekit.committing import Committer, DeclaredRows, OnError, refusals
 from tracekit.errors import TraceWriteError
 from tracekit.layout import GAPS, METADATA, TIMELINE, group_metadata, rows_layout, series_layout
 from tracekit.schedule import Plan, Visit
@@ -100,8 +100,8 @@ class TraceWriter:
         durability : {"fsync", "rename"}
             Whether a committed visit survives a power cut, or only a killed process, on a local disk.
         on_error : {"stop", "warn"}
-            What happens when the store refuses a write. `"stop"` raises at the commit; `"warn"` says so in a
-            `TraceWarning` and goes on: the rows that were lost are marked as gaps, and read as missing.
+            What happens when the store refuses a write. `"stop"` raises at the commit; `"warn"` says so in
+            a `TraceWarning` and goes on: the rows that were lost are marked as gaps, and read as missing.
             Series are kept in memory until they can be written, so they have no gaps.
         force_claim : bool
             Take the place over from a writer that may still live.
@@ -114,7 +114,8 @@ class TraceWriter:
             If another process writes it.
         """
         store = open_store(path, durability)
-        beginning = begin(store, plan, attributes or {}, overwrite=overwrite, force_claim=force_claim)
+        with refusals(store):
+            beginning = begin(store, plan, attributes or {}, overwrite=overwrite, force_claim=force_claim)
         return cls(beginning, plan, codec=codec, on_error=on_error)
 
     @classmethod
@@ -156,7 +157,8 @@ class TraceWriter:
             writes it (`TraceInUseError`).
         """
         store = open_store(path, durability)
-        beginning = take_up(store, plan, attributes or {}, snapshots=snapshots, force_claim=force_claim)
+        with refusals(store):
+            beginning = take_up(store, plan, attributes or {}, snapshots=snapshots, force_claim=force_claim)
         return cls(beginning, plan, codec=codec, on_error=on_error)
 
     @property
@@ -292,7 +294,7 @@ class TraceWriter:
         self._claim.check()
         self._next += 1
         if visit.number < self.committed:
-            self._state.background.wait()
+            self._state.repeated()
             return
         self._clock.append([time.monotonic() - self._started])
         self._state.commit(self._next)
@@ -306,7 +308,8 @@ class TraceWriter:
             if self._on_error == "warn" and self.committed < self._next:
                 self._state.commit(self._next)
             self._state.background.close()
-            self._set_status(status if self.committed >= self._next else "interrupted")
+            behind = status == "complete" and self.committed < self._next
+            self._set_status("interrupted" if behind else status)
         except OSError as error:
             self._state.refused(error, stop=status == "complete" and self._on_error == "stop")
         finally:

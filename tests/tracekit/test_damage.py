@@ -180,7 +180,7 @@ def test_roll_back_drops_later_visits_for_good(path):
     assert trace["losses"].eval_loss.values.tobytes().hex() == before["/losses/eval_loss"][2][: 3 * 2 * 16]
     assert LocalStore(path).get("commit/c/0")[:16] == np.array([3, 1], "<i8").tobytes()
     assert verify(path).faults == ()
-    with pytest.raises(TraceError, match="has 3 snapshots, and cannot be taken back to 4"):
+    with pytest.raises(TraceError, match="has 3 snapshots; cannot go back to 4"):
         rollback(path, 4)
 
 

@@ -53,16 +53,16 @@ def test_a_visit_takes_one_request_per_object_and_the_marker_comes_last(s3, serv
     for number in range(3):
         server.counted()
         put(trace, number)
-        trace._drain()
+        trace._state.background.wait()
         data = len(server.requests)
         trace.commit(PLAN.visit(number))
     requests = server.counted()
     trace.close()
 
     assert data <= 2
-    assert len(requests) == 2 + 3 + 1, "two shards, three series (the wall time among them), the marker"
-    assert all(request.startswith("PUT ") for request in requests)
-    assert requests[-1].endswith("/commit/c/0")
+    puts = [request for request in requests if request.startswith("PUT ")]
+    assert len(puts) == 2 + 3 + 1, "two shards, three series (the wall time among them), the marker"
+    assert puts[-1].endswith("/commit/c/0")
 
 
 def test_a_shard_takes_its_index_and_one_range(s3, server):
@@ -77,7 +77,9 @@ def test_a_shard_takes_its_index_and_one_range(s3, server):
     assert (weights["b"].isel(visit=0).values == 0).all()
     small = server.counted()
 
-    assert [request.split()[-1].split("=")[0] for request in whole + small] == ["bytes"] * 4
+    for requests in (whole, small):
+        assert [request.split()[-1].split("=")[0] == "bytes" for request in requests] == [True, True, False]
+        assert requests[-1].endswith("/commit/c/0"), "the generation, which vouches for what was read"
     assert whole[0].split()[-1].startswith("bytes=-"), "the index, from the end, without asking for the size"
     first, last = map(int, small[1].split("bytes=")[1].split("-"))
     assert last - first < 300 << 10, "of the second chunk alone"
@@ -104,7 +106,7 @@ def test_requests_wait_together_not_one_after_another(s3, server):
     trace["weights/flat"]["values"].compute()
     seconds = time.perf_counter() - started
 
-    assert len(server.counted()) == 2 * 31
+    assert len(server.counted()) == 2 * 31 + 1
     assert seconds < 0.5 * 2 * 31 * 0.05
 
 

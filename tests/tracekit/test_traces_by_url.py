@@ -71,7 +71,7 @@ def test_who_follows_a_run_sees_committed_visits_only(place):
     trace = start(f"{place}/run.zarr")
     for number in range(5):
         put(trace, number)
-        trace._drain()  # all of the visit is there, and yet not committed
+        trace._state.background.wait()  # all of the visit is there, and yet not committed
         seen = open_trace(f"{place}/run.zarr")
         assert seen.attrs["snapshots_committed"] == number
         np.testing.assert_array_equal(seen["weights/flat"]["values"], WEIGHTS[:number])
@@ -92,7 +92,7 @@ for number in range(3):
     put(trace, number)
     trace.commit(PLAN.visit(number))
 trace.put_row("weights", 3, WEIGHTS[3])
-trace._drain()
+trace._state.background.wait()
 trace.put("losses", "eval_loss", [3, 6])
 trace._submit(trace._columns["losses/eval_loss"].changed())
 print("in the middle of a visit", flush=True)

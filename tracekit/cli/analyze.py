@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
@@ -53,9 +54,13 @@ def analyze() -> None:
 
 
 def _command(analysis: Analysis) -> click.Command:
+    from tracekit.cli.progress import computing
+
     def run(runs: tuple[str, ...], as_document: bool, out: Path | None, **options: Any) -> None:
-        result = _computed(analysis, runs, options)
-        report = analysis.report(result)
+        traces = _opened(analysis, runs)
+        with computing():
+            result = analysis.build(*traces, **options).compute()
+        report = _with_gaps(analysis.report(result), traces)
         if out is not None:
             _write(out, result, report)
         _print(report, as_document)
@@ -108,8 +113,7 @@ def _click_type(hint: Any) -> Any:
     return click.Choice(choices) if choices and all(isinstance(choice, str) for choice in choices) else str
 
 
-def _computed(analysis: Analysis, runs: tuple[str, ...], options: dict[str, Any]) -> xr.Dataset:
-    from tracekit.cli.progress import computing
+def _opened(analysis: Analysis, runs: tuple[str, ...]) -> list[xr.DataTree]:
     from tracekit.reading import open_trace
 
     fewest, most = analysis.n_traces
@@ -119,8 +123,18 @@ def _computed(analysis: Analysis, runs: tuple[str, ...], options: dict[str, Any]
     for trace in traces:
         if trace.attrs["snapshots_committed"] == 0:
             raise AnalysisError(f"{trace.attrs['path']}: the trace is empty, no visit has been committed yet")
-    with computing():
-        return analysis.build(*traces, **options).compute()
+    return traces
+
+
+def _with_gaps(report: Report, traces: list[xr.DataTree]) -> Report:
+    """Add to a report what could not be recorded in the traces that it is about."""
+    from tracekit.cli.show import gap_notes
+
+    gaps = {trace.attrs["path"]: trace.attrs["gaps"] for trace in traces if "gaps" in trace.attrs}
+    if not gaps:
+        return report
+    notes = [f"{trace.attrs['path']}: {note}" for trace in traces for note in gap_notes(trace)]
+    return replace(report, numbers={**report.numbers, "gaps": gaps}, notes=(*report.notes, *notes))
 
 
 def _print(report: Report, as_document: bool) -> None:

@@ -46,6 +46,8 @@ def describe(run: str, *, as_document: bool = False, configuration: bool = False
     settings = facts.pop("configuration", {})
     facts.pop("task_fingerprints", None)
     facts.pop("model_signature", None)
+    if "gaps" in facts:
+        facts["gaps"] = "; ".join(gap_notes(trace))
     facts["software"] = ", ".join(f"{name} {version}" for name, version in facts["software"].items())
     print_table(("fact", "value"), [(str(name).replace("_", " "), text(facts[name])) for name in facts])
     print_table(
@@ -55,6 +57,14 @@ def describe(run: str, *, as_document: bool = False, configuration: bool = False
         import yaml
 
         click.echo(yaml.safe_dump(settings, sort_keys=False))
+
+
+def gap_notes(trace: Any) -> list[str]:
+    """Say which visits of which kinds could not be written."""
+    return [
+        f"{kind}: missing at visit {', '.join(map(str, visits))}, where it could not be written"
+        for kind, visits in trace.attrs.get("gaps", {}).items()
+    ]
 
 
 def _kinds(trace: Any) -> list[dict[str, Any]]:

@@ -1,0 +1,186 @@
+"""One writer at a time; a dead one is recognised, and nothing that is merely left over decides."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from tracekit import Plan, TraceWriter, open_trace, processes
+from tracekit.claims import CLAIMS_KEY, Holder, take_claim
+from tracekit.errors import TraceInUseError
+from tracekit.store import LocalStore
+from tracekit.testing.written import write_example_trace
+
+PLAN = Plan(np.array([[0, 1]]), n_tasks=2, updates_per_visit=1)
+
+WRITE = """
+import sys, time
+import numpy as np
+from tracekit import Plan, TraceWriter
+trace = TraceWriter.create(sys.argv[1], Plan(np.array([[0, 1]]), n_tasks=2, updates_per_visit=1))
+trace.commit(trace.plan.visit(0))
+print("writing", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another process that is writing a trace."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(tmp_path / "run.zarr")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "writing\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def leave_claim(path, **changes):
+    """Leave the claim of a writer behind."""
+    holder = replace(Holder.this_process(), **changes)
+    LocalStore(path).put(f"{CLAIMS_KEY}/left.json", json.dumps(asdict(holder)).encode())
+
+
+def claims(path):
+    return sorted(file.name for file in (path / CLAIMS_KEY).iterdir())
+
+
+def test_a_second_writer_is_refused_and_told_of_the_first(tmp_path, other):
+    path = tmp_path / "run.zarr"
+    started = processes.process_start(other.pid).split(" ")[1]
+
+    for start in (TraceWriter.resume, lambda *a: TraceWriter.create(*a, overwrite=True)):
+        with pytest.raises(TraceInUseError) as refusal:
+            start(path, PLAN)
+        for part in (f"process {other.pid}", os.uname().nodename, f"started {started}", "Wait until it ends"):
+            assert part in str(refusal.value)
+
+    assert open_trace(path).attrs["snapshots_committed"] == 1
+    assert len(claims(path)) == 1
+
+
+def test_a_killed_writer_is_recognised_as_dead_even_before_its_parent_noticed(tmp_path, other):
+    path = tmp_path / "run.zarr"
+    other.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while processes.is_alive(other.pid, "") and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    with TraceWriter.resume(path, PLAN) as trace:
+        assert len(claims(path)) == 1
+        for number in (1, 2):
+            trace.commit(PLAN.visit(number))
+
+    assert claims(path) == []
+    assert open_trace(path).attrs["snapshots_committed"] == 3
+
+
+def test_a_writer_that_was_taken_over_stops_at_its_next_commit(tmp_path):
+    first = TraceWriter.create(tmp_path / "run.zarr", PLAN)
+    first.commit(PLAN.visit(0))
+    second = TraceWriter.resume(tmp_path / "run.zarr", PLAN, force_claim=True)
+
+    with pytest.raises(TraceInUseError, match="another writer has taken this trace over"):
+        first.commit(PLAN.visit(1))
+    first.close("failed")
+
+    second.commit(PLAN.visit(1))
+    assert open_trace(tmp_path / "run.zarr").attrs["status"] == "running"
+    second.close("interrupted")
+
+
+def test_this_very_process(tmp_path):
+    trace = TraceWriter.create(tmp_path / "run.zarr", PLAN)
+    with pytest.raises(TraceInUseError, match="this very process"):
+        TraceWriter.resume(tmp_path / "run.zarr", PLAN)
+    trace.close("interrupted")
+    TraceWriter.resume(tmp_path / "run.zarr", PLAN).close("interrupted")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"process": 2**22 + 1}, {"process_start": "12 long ago"}, {"boot": "the one before"}],
+    ids=["gone", "its number given to another", "machine restarted"],
+)
+def test_dead_claims(tmp_path, changes):
+    path = tmp_path / "run.zarr"
+    write_example_trace(path)
+    leave_claim(path, **changes)
+    take_claim(LocalStore(path)).release()
+    assert claims(path) == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"host": "elsewhere"}, {"namespace": "pid:[1]"}], ids=["host", "container"]
+)
+def test_what_cannot_be_seen_from_here_is_refused_until_told_otherwise(tmp_path, changes):
+    path = tmp_path / "run.zarr"
+    write_example_trace(path)
+    leave_claim(path, **changes)
+    with pytest.raises(TraceInUseError, match=r"cannot be seen from here.*--force-claim"):
+        take_claim(LocalStore(path))
+    take_claim(LocalStore(path), force=True).release()
+    assert claims(path) == []
+
+
+def test_leftovers_do_not_decide(tmp_path):
+    path = tmp_path / "run.zarr"
+    write_example_trace(path)
+    (path / CLAIMS_KEY).mkdir(parents=True, exist_ok=True)
+    (path / CLAIMS_KEY / ".x.json.123.partial").write_text("half a cla")
+    (path / ".lock").write_text("")
+    take_claim(LocalStore(path)).release()
+
+
+def test_a_claim_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "run.zarr"
+    write_example_trace(path)
+    LocalStore(path).put(f"{CLAIMS_KEY}/odd.json", b"[1, 2]")
+    with pytest.raises(TraceInUseError, match=r"claims/odd\.json.*--force-claim"):
+        take_claim(LocalStore(path))
+
+
+def test_of_many_that_come_at_once_never_two_hold_it(tmp_path):
+    """Eight threads take and release; each is a writer of its own to the others."""
+    store, held, most, taken = LocalStore(tmp_path, "rename"), [], [], []
+    stop = time.monotonic() + 3
+
+    def write():
+        while time.monotonic() < stop:
+            try:
+                claim = take_claim(store)
+            except TraceInUseError:
+                continue
+            held.append(claim)
+            most.append(len(held))
+            time.sleep(0.002)
+            held.remove(claim)
+            taken.append(claim)
+            claim.release()
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(most) == {1}
+    assert len(taken) > 20
+
+
+def test_processes_without_proc(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "PROC", tmp_path / "nowhere")
+    own = os.getpid()
+    start = processes.process_start(own)
+    assert processes.is_alive(own, start)
+    assert not processes.is_alive(2**22 + 1, start)
+    assert processes.is_alive(own, "Mon-Jan-1-00:00:00-1990 then") == (start == "")
+    assert processes.boot_id() == processes.namespace() == ""
