@@ -14,7 +14,7 @@ from tracekit.documents import parse_document, unsealed
 from tracekit.errors import NotATraceError, TraceError, TraceNotFoundError
 from tracekit.extent import Extent, read_extent
 from tracekit.layout import FORMAT, FORMAT_VERSION, GAPS, METADATA
-from tracekit.marker import require_marker
+from tracekit.marker import read_marker
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
 from tracekit.store.parallel import each
@@ -42,8 +42,8 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
         the same values as one flat row per visit are in their child `flat`, as `values`. Every node carries
         the coordinates `visit` (visits completed), `epoch`, `position` and `trained_task` (-1 at visit 0)
         and `wall_time_seconds`. What the run was is in the attributes of the root. Visits at which a kind
-        could not be written are missing values (NaN), and named in the attribute `gaps` of its node and of the
-        root.
+        could not be written are missing values (NaN), and named in the attribute `gaps` of its node and of
+        the root.
 
     Raises
     ------
@@ -66,7 +66,8 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
     facts = read_facts(store)
     extent = read_extent(store, facts, skip_damaged=skip_damaged)
     nodes, damaged = _open_groups(store, extent, skip_damaged=skip_damaged)
-    if require_marker(store).generation != extent.generation:
+    now = read_marker(store)
+    if now is None or now.generation != extent.generation:
         return open_trace(path, skip_damaged=skip_damaged)  # it went back while it was being opened
     gaps = {
         name: node.attrs[GAPS] for name, node in nodes.items() if "/" not in name and node.attrs.get(GAPS)

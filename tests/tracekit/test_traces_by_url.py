@@ -87,14 +87,16 @@ KILLED = """
 import sys, time
 sys.path.insert(0, {folder!r})
 from test_traces_by_url import *
+from tracekit.background import Cargo
 trace = start({url!r})
 for number in range(3):
     put(trace, number)
     trace.commit(PLAN.visit(number))
 trace.put_row("weights", 3, WEIGHTS[3])
-trace._state.background.wait()
 trace.put("losses", "eval_loss", [3, 6])
-trace._submit(trace._columns["losses/eval_loss"].changed())
+background, column = trace._state.background, trace._state.columns["losses/eval_loss"]
+background.put(Cargo("losses"), column.changed())
+background.wait()
 print("in the middle of a visit", flush=True)
 time.sleep(60)
 """
