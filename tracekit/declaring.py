@@ -37,21 +37,25 @@ class Declaring(Protocol):
         """Declare a series."""
 
     def check(self) -> None:
-        """Raise `TraceWriteError` if what was declared is not what the trace has."""
+        """End what is declared of a group; raises `TraceWriteError` if it is not what the trace has."""
 
     def undeclared(self) -> list[str]:
         """Give the groups that the trace has, and that nobody has declared."""
 
 
 class NewDeclaring:
-    """Makes what is declared."""
+    """Makes what is declared.
+
+    The metadata of a group is put after all that is in it: until then, readers do not see the group.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._groups: dict[str, bytes] = {}
 
     def group(self, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a group."""
-        self._put(f"{name}/{METADATA}", group_metadata(attributes))
+        """Make a group, once it is checked."""
+        self._groups[f"{name}/{METADATA}"] = group_metadata(attributes)
         return dict(attributes)
 
     def array(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> ArrayLayout:
@@ -71,7 +75,10 @@ class NewDeclaring:
         return Column(self.array(layout, attributes))
 
     def check(self) -> None:
-        """Find nothing wrong."""
+        """Find nothing wrong, and put the metadata of groups."""
+        for key, data in self._groups.items():
+            self._put(key, data)
+        self._groups.clear()
 
     def undeclared(self) -> list[str]:
         """Give nothing: all there is was declared."""

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from tracekit.errors import NotATraceError, TraceNotFoundError
-from tracekit.extent import read_extent
+from tracekit.extent import Extent, read_extent
 from tracekit.layout import COMMIT_KEY, FORMAT, FORMAT_VERSION, GAPS, METADATA, TIMELINE, read_document
 from tracekit.marker import require_marker
 from tracekit.nodes import open_group
@@ -32,8 +32,8 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
         the same values as one flat row per visit are in their child `flat`, as `values`. Every node carries
         the coordinates `visit` (visits completed), `epoch`, `position` and `trained_task` (-1 at visit 0)
         and `wall_time_seconds`. What the run was is in the attributes of the root. Visits at which a kind
-        could not be written are missing values (NaN), and named in the attribute `gaps` of its node and of the
-        root.
+        could not be written are missing values (NaN), and named in the attribute `gaps` of its node and of
+        the root.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
     extent = read_extent(store)
     nodes: dict[str, xr.Dataset] = {}
     for group in store.children():
-        if group not in (METADATA, TIMELINE, COMMIT_KEY):
+        if group not in (METADATA, TIMELINE, COMMIT_KEY) and _is_ready(store, group, extent):
             nodes.update(open_group(store, group, extent))
     if require_marker(store).generation != extent.generation:
         return open_trace(path)  # it went back while it was being opened
@@ -68,6 +68,11 @@ def open_trace(path: str | os.PathLike[str]) -> xr.DataTree:
         attributes[GAPS] = gaps
     facts = {**attributes, "snapshots_committed": extent.committed, "path": store.url}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})
+
+
+def _is_ready(store: Store, group: str, extent: Extent) -> bool:
+    """Say whether a group is to be opened: before anything is committed, some may still be being made."""
+    return extent.committed > 0 or store.get(f"{group}/{METADATA}") is not None
 
 
 def _root_attributes(store: Store) -> dict[str, Any]:
