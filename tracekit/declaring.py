@@ -37,14 +37,17 @@ class Declaring(Protocol):
         """Declare a series."""
 
     def check(self) -> None:
-        """Raise `TraceWriteError` if what was declared is not what the trace has."""
+        """End what is declared of a group; raises `TraceWriteError` if it is not what the trace has."""
 
     def undeclared(self) -> list[str]:
         """Give the groups that the trace has, and that nobody has declared."""
 
 
 class NewDeclaring:
-    """Makes what is declared."""
+    """Makes what is declared.
+
+    The metadata of a group is put after all that is in it: until then, readers do not see the group.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -65,6 +65,7 @@ def begin(
     generation = _clear(store, overwrite, force_claim)
     claim = take_claim(store, force=force_claim)
     with _released_on_error(claim):
+        store.sweep()
         if store.get(METADATA) is not None:
             raise TraceExistsError(f"{store.url}: another writer has just made a trace here")
         return _make(store, plan, attributes, claim, generation)
@@ -113,6 +114,7 @@ def _make_again(
         write_marker(store, Marker(0, generation))
     for name in list(store.children()):
         if name not in (METADATA, COMMIT_KEY):  # if this is cut off too, it is still known to be a trace
+            store.remove(f"{name}/{METADATA}")  # and does not show half a group
             remove_all(store, name)
     store.sweep()
     return _make(store, plan, attributes, claim, generation)
@@ -131,10 +133,11 @@ def _declare_timeline(declaring: Declaring, plan: Plan) -> Column:
     for name, values in columns.items():
         layout = series_layout(Series(TIMELINE, name, dtype="int64"), len(visits), ())
         declaring.known(layout, np.array(values, np.int64))
-    declaring.check()
     clock = Series(TIMELINE, CLOCK, units="s", long_name="wall time seconds")
     attributes = {"units": clock.units, "long_name": clock.long_name}
-    return declaring.column(series_layout(clock, len(visits), ()), attributes)
+    column = declaring.column(series_layout(clock, len(visits), ()), attributes)
+    declaring.check()
+    return column
 
 
 @contextlib.contextmanager

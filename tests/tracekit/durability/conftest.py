@@ -1,4 +1,4 @@
-"""A small run, a trace of it that was never stopped, and processes that can be killed while they record it."""
+"""A small run, a trace of it that was never stopped, and processes to be killed while they record it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ import xarray as xr
 from tracekit import open_trace
 from tracekit.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
 from tracekit.cli.train import train
+from tracekit.errors import TracekitError
 from tracekit.store import LocalStore
 from tracekit.training import load_configuration, prepare
 
@@ -73,11 +74,12 @@ class Runs:
                 sys.stdout.flush()
         except click.ClickException as error:
             error.show()
-        except BaseException:
+        except (TracekitError, OSError, click.Abort):
             traceback.print_exc()
         else:
             os._exit(0)
-        os._exit(1)
+        finally:
+            os._exit(1)  # whatever else happened, a child must never go on as the test that forked it
 
     def finish(self, path: Path) -> None:
         """Run a command to its end."""
