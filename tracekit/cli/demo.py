@@ -44,7 +44,7 @@ def demo(out: Path) -> None:
     cyclic and once in shuffled order, and records losses, weights, gradients and activations into
     OUT/cyclic.zarr and OUT/shuffled.zarr. Then, from these traces alone, prints recovery scores of both
     orders with confidence intervals and the test between them, and draws figures into OUT/figures. A run
-    that is there already, complete, is not trained again.
+    that is there already, complete, is not trained again, and one that was cut off goes on.
     """
     started = time.monotonic()
     paths = {order: out / f"{order}.zarr" for order in ORDERS}
@@ -71,7 +71,7 @@ def _configuration(order: str) -> Configuration:
 
 
 def _ensure_run(configuration: Configuration, path: Path, order: str) -> None:
-    """Train and record a run, unless it is there; make one that was cut off again, leave others alone."""
+    """Train and record a run, unless it is there; go on with one that was cut off, leave others alone."""
     from tracekit.cli.runs import record_run
 
     status = _status(path, configuration)
@@ -81,8 +81,8 @@ def _ensure_run(configuration: Configuration, path: Path, order: str) -> None:
     if status == "foreign":
         raise TraceExistsError(f"{path}: there is something else here; choose another folder with --out")
     if status == "partial":
-        click.echo(f"{path}: was cut off, made again.")
-    record_run(configuration, path, label=order, overwrite=status == "partial")
+        click.echo(f"{path}: was cut off, and goes on.")
+    record_run(configuration, path, label=order, resume=status == "partial")
 
 
 def _status(path: Path, configuration: Configuration) -> str:

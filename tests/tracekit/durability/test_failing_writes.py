@@ -113,7 +113,8 @@ def test_a_refused_put_is_marked_and_the_run_goes_on(tmp_path, refuse, number):
         try:
             record(tmp_path / "run.zarr", on_error="warn")
         except TraceWriteError as error:
-            assert "could not be set up" in str(error)
+            refused = str(error)
+            assert "could not be set up" in refused
             assert not any(key.startswith("weights/values/c") for key in keys)
             return
 
@@ -185,7 +186,8 @@ def test_flushing_that_fails(tmp_path, monkeypatch, on_error):
             try:
                 record(path, on_error=on_error)
             except TraceWriteError as error:
-                assert "Input/output error" in str(error)
+                refused = str(error)
+                assert "Input/output error" in refused
                 stopped += 1
         if (path / "commit/c/0").exists() and open_trace(path).attrs["snapshots_committed"]:
             trace = open_trace(path)
@@ -211,7 +213,7 @@ def test_analyses_and_show_name_the_gaps(tmp_path, refuse):
 
 @pytest.fixture
 def small_disk(tmp_path, monkeypatch):
-    """A file system of 800 KiB, and a way to make it larger; a store with a quota where none can be mounted."""
+    """A file system of 800 KiB and a way to make it larger; a quota where none can be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=800k", "tmpfs", str(folder)]
