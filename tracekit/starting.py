@@ -113,7 +113,7 @@ def _make_again(
     if marker:
         write_marker(store, Marker(0, generation))
     for name in list(store.children()):
-        if name not in (METADATA, COMMIT_KEY):  # if this is cut off too, it is still known to be a trace
+        if name not in (METADATA, TIMELINE, COMMIT_KEY):  # if this is cut off too, it still opens
             store.remove(f"{name}/{METADATA}")  # and does not show half a group
             remove_all(store, name)
     store.sweep()
