@@ -68,7 +68,7 @@ def _configuration(order: str) -> Configuration:
 
 
 def _ensure_run(configuration: Configuration, path: Path, order: str) -> None:
-    """Train and record a run, unless it is there; make one that was cut off again, leave others alone."""
+    """Train and record a run, unless it is there; go on with one that was cut off, leave others alone."""
     from tracekit.cli.runs import record_run
 
     status = _status(path, configuration)
@@ -78,8 +78,8 @@ def _ensure_run(configuration: Configuration, path: Path, order: str) -> None:
     if status == "foreign":
         raise TraceExistsError(f"{path}: there is something else here; choose another folder with --out")
     if status == "partial":
-        click.echo(f"{path}: was cut off, made again.")
-    record_run(configuration, path, label=order, overwrite=status == "partial")
+        click.echo(f"{path}: was cut off, goes on from where it was.")
+    record_run(configuration, path, label=order, resume=status == "partial")
 
 
 def _status(path: Path, configuration: Configuration) -> str:

@@ -71,8 +71,9 @@ class TrainingSettings(Section):
         Let torch refuse operations that do not repeat bit by bit.
     checkpoint_every : int, optional
         Visits between the checkpoints that a run which is cut off goes on from; none are made if None, and
-        such a run is repeated from its start. One takes as long as recording the weights (and the moments of
-        the optimizer) once; a resumed run repeats at most this many visits.
+        such a run is repeated from its start. A resumed run repeats at most this many visits. Beside a visit
+        of ten updates of 5.8 M parameters, a checkpoint took 5 % (SGD) to 11 % (Adam, whose moments it holds)
+        of the visit's time on one core: the default costs 1 to 3 %.
     """
 
     order: str = "cyclic"
