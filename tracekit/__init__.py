@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tracekit.schedule import Plan, Update, Visit
     from tracekit.schema import Field, Rows, Series
     from tracekit.tensors import flat, kinds
+    from tracekit.truncation import rollback
     from tracekit.writer import TraceWriter
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "flat",
     "kinds",
     "open_trace",
+    "rollback",
 ]
 
 _HOMES = {
@@ -38,6 +40,7 @@ _HOMES = {
     "recording": ("Recording",),
     "schedule": ("Plan", "Update", "Visit"),
     "schema": ("Field", "Rows", "Series"),
+    "truncation": ("rollback",),
     "writer": ("TraceWriter",),
 }
 

@@ -78,7 +78,9 @@ class Committer:
         try:
             self._write(snapshots)
         except OSError as error:
-            self.refused(error, stop=self._on_error == "stop")
+            self.refused(
+                error, stop=self._on_error == "stop", then="; the rest is tried again at the next visit"
+            )
 
     def repeated(self) -> None:
         """Wait until what a resumed run gave once more has been compared.
@@ -91,7 +93,7 @@ class Committer:
         for failure in self.background.wait():
             self.refused(failure.error, stop=self._on_error == "stop" or failure.cargo.needed)
 
-    def refused(self, error: OSError, *, stop: bool) -> None:
+    def refused(self, error: OSError, *, stop: bool, then: str = "") -> None:
         """Say that the store refuses, and how far the trace is good."""
         committed = self.marker.committed
         message = (
@@ -100,7 +102,7 @@ class Committer:
         )
         if stop:
             raise TraceWriteError(message) from error
-        _warn(f"{message}; the rest is tried again at the next visit")
+        _warn(f"{message}{then}")
 
     def _write(self, snapshots: int) -> None:
         for key, column in self.columns.items():

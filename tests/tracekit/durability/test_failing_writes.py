@@ -14,6 +14,10 @@ from tracekit.cli.show import show
 from tracekit.errors import TraceWarning, TraceWriteError
 from tracekit.store import LocalStore
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::tracekit.errors.TraceWarning"
+)  # where they are not asked for
+
 PLAN = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=2)
 WEIGHTS = np.random.default_rng(0).standard_normal((5, 600)).astype("f4")
 N_PUTS = 57

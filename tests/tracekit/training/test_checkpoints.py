@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from recorders import LossRecorder, WeightRecorder
 from tracekit import Recording, open_trace
 from tracekit.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
+from tracekit.cli.rollback import rollback as rollback_command
 from tracekit.cli.train import train as train_command
 from tracekit.errors import TraceError, TraceWarning
 from tracekit.store import LocalStore
@@ -182,6 +183,15 @@ def test_the_command_resumes(command, tmp_path):
     assert found.attrs["status"] == "complete"
     assert (found["weights/flat"]["values"].values == whole["weights/flat"]["values"].values).all()
     assert "is complete; there is nothing to resume" in command("--resume", path).output
+
+
+def test_the_command_rolls_back_to_the_last_checkpoint(tiny, tmp_path):
+    path = tmp_path / "run.zarr"
+    cut_off(tiny(), path, after=4, every=3)
+    assert "4 of 5 snapshots are kept" in CliRunner().invoke(rollback_command, [str(path)]).output
+    assert open_trace(path).attrs["snapshots_committed"] == 4 == restore(tiny(), path).snapshots
+    assert "2 of 4 snapshots" in CliRunner().invoke(rollback_command, [str(path), "--to", "2"]).output
+    assert restore(tiny(), path).snapshots == 0
 
 
 def test_the_command_says_what_it_needs(command, tmp_path):
