@@ -16,7 +16,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -103,36 +103,53 @@ def take_claim(store: Store, *, force: bool = False) -> Claim:
     """
     claim = Claim(store, f"{CLAIMS_KEY}/{uuid.uuid4().hex}.json")
     text = json.dumps(asdict(Holder.this_process()), indent=2).encode()
-    others: list[str] = []
-    for _ in range(ATTEMPTS):
-        if not force:
-            _refuse(store, list(_living(store)))
+    if force:
         store.put(claim.key, text)
-        others = [] if force else list(_living(store, but=claim.key))
-        if not others:
-            _clear_all(store, but=claim.key)
+        _clear(store, (key for key in _keys(store) if key != claim.key))
+        return claim
+    living: list[str] = []
+    for _ in range(ATTEMPTS):
+        _refuse(store, _look(store)[0])
+        store.put(claim.key, text)
+        living, dead = _look(store, but=claim.key)
+        if not living:
+            # none but these: who has come since then withdraws by itself, and must find its own claim
+            _clear(store, dead)
             return claim
         claim.release()  # both came at once; the one that waits less comes first
         time.sleep(random.uniform(0, WITHDRAWN_SECONDS))
-    _refuse(store, others)
+    _refuse(store, living)
     raise TraceInUseError(f"{store.url}: several writers came at once; try again")
 
 
-def _living(store: Store, but: str = "") -> Iterator[str]:
-    """Say of every other claim that is not dead who holds it."""
-    for name in store.children(CLAIMS_KEY):
-        key = f"{CLAIMS_KEY}/{name}"
+def _look(store: Store, but: str = "") -> tuple[list[str], list[str]]:
+    """Say who holds other claims and is not dead, and give the keys of those of dead holders."""
+    living: list[str] = []
+    dead: list[str] = []
+    for key in _keys(store):
         text = None if key == but else store.get(key)
         if text is None:
             continue
-        try:
-            holder = Holder(**json.loads(text))
-        except (ValueError, TypeError):
-            yield f"a claim that cannot be read ({key}); if no other process writes it, {FORCE}"
-            continue
-        state = holder.state()
-        if state != "dead":
-            yield _who(holder, state)
+        who = _holder_of(key, text)
+        if who is None:
+            dead.append(key)
+        else:
+            living.append(who)
+    return living, dead
+
+
+def _keys(store: Store) -> Iterator[str]:
+    return (f"{CLAIMS_KEY}/{name}" for name in list(store.children(CLAIMS_KEY)))
+
+
+def _holder_of(key: str, text: bytes) -> str | None:
+    """Say who holds a claim, or None if that is a dead process."""
+    try:
+        holder = Holder(**json.loads(text))
+    except (ValueError, TypeError):
+        return f"a claim that cannot be read ({key}); if no other process writes it, {FORCE}"
+    state = holder.state()
+    return None if state == "dead" else _who(holder, state)
 
 
 FORCE = "take it over with force_claim=True (--force-claim)"
@@ -158,7 +175,6 @@ def _refuse(store: Store, others: list[str]) -> None:
         raise TraceInUseError(f"{store.url}: has a writer already, {others[0]}")
 
 
-def _clear_all(store: Store, but: str) -> None:
-    for name in list(store.children(CLAIMS_KEY)):
-        if f"{CLAIMS_KEY}/{name}" != but:
-            store.remove(f"{CLAIMS_KEY}/{name}")
+def _clear(store: Store, keys: Iterable[str]) -> None:
+    for key in keys:
+        store.remove(key)
