@@ -23,12 +23,14 @@ class _Limit:
         self._limit: Any = None
 
     def enter(self) -> None:
+        """Count a block that starts; the first one sets the limit."""
         with self._lock:
             self._n_blocks += 1
             if self._n_blocks == 1:
                 _in_a_thread_of_its_own(self._set)
 
     def leave(self) -> None:
+        """Count a block that ends; the last one takes the limit back."""
         with self._lock:
             self._n_blocks -= 1
             if self._n_blocks == 0:

@@ -28,6 +28,7 @@ import numpy.typing as npt
 import safetensors.numpy
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
+from tracekit.codecs import CodecName
 
 Arm = Callable[[int], Any]
 MEGABYTE_FIELD, KILOBYTE_FIELD = "layer5.mlp.weight", "layer5.norm.weight"
@@ -72,7 +73,7 @@ def writing(folder: Path, arguments: argparse.Namespace) -> None:
     n_visits = 3 * arguments.repeats + 1
     traces = {codec: _open_writer(folder / f"{codec}.zarr", n_visits, codec) for codec in ("none", "lz4")}
 
-    def trace_arm(codec: str) -> Arm:
+    def trace_arm(codec: CodecName) -> Arm:
         trace = traces[codec]
 
         def write(number: int) -> None:
@@ -176,7 +177,7 @@ def memory(folder: Path, arguments: argparse.Namespace) -> None:
         print(f"  codec {codec:5} {float(done.stdout) / 1e6:7.0f} MB")
 
 
-def peak_of(path: str, n_bytes: str, codec: str) -> None:
+def peak_of(path: str, n_bytes: str, codec: CodecName) -> None:
     """Write three visits of one large row, and print the bytes of memory taken beyond it."""
     import resource
 
@@ -235,10 +236,10 @@ def interleaved(arms: dict[str, Arm], n_repeats: int, clock: Callable[[], float]
 
 
 def _open_writer(
-    path: Path, n_visits: int, codec: str, groups: tuple[str, ...] = ("weights", "gradients")
+    path: Path, n_visits: int, codec: CodecName, groups: tuple[str, ...] = ("weights", "gradients")
 ) -> TraceWriter:
     plan = Plan(np.zeros((1, n_visits - 1), np.int64), n_tasks=1, updates_per_visit=1)
-    trace = TraceWriter.create(path, plan, codec=codec)  # type: ignore[arg-type]
+    trace = TraceWriter.create(path, plan, codec=codec)
     for group in groups:
         trace.declare_rows(Rows(group, FIELDS, tuple(range(n_visits))))
     return trace

@@ -34,10 +34,9 @@ class StoredArray(da.Array):  # type: ignore[misc]
 
     def __new__(cls, stored: StoredRows, name: str) -> Self:
         """Cut the rows into blocks, named by `name`."""
-        graph = graph_from_arraylike(stored, stored.blocks(), stored.shape, name)
         chunks = da.core.normalize_chunks(stored.blocks(), stored.shape)
         self: Self = super().__new__(
-            cls, graph, name, chunks, meta=np.empty((0,) * stored.ndim, stored.dtype)
+            cls, _graph(stored, chunks, name), name, chunks, meta=np.empty((0,) * stored.ndim, stored.dtype)
         )
         self.stored = stored
         return self

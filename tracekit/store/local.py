@@ -45,11 +45,8 @@ class LocalStore:
         """The folder."""
         return str(self.root)
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"root": self.root, "durability": self.durability}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[LocalStore], tuple[Path, Durability]]:
+        return LocalStore, (self.root, self.durability)
 
     def get(self, key: str) -> bytes | None:
         """Give an object, or None where there is none."""
