@@ -37,6 +37,23 @@ def test_a_run_from_training_to_numbers(place):
     assert open_trace(url)["weights"].sizes["visit"] == 2
 
 
+def test_a_run_taken_back_is_resumed_to_the_same_end(place):
+    url = f"{place}/toy.zarr"
+    tracekit("train", TOY, *SMALL, "training.checkpoint_every=2", "--out", url)
+    before = open_trace(url)["weights/flat"]["values"].values
+    losses = open_trace(url)["losses"].eval_loss.values
+
+    tracekit("rollback", url, "--to", "6")
+    assert open_trace(url)["losses"].sizes["visit"] == 6
+    tracekit("train", "--resume", url)
+
+    trace = open_trace(url)
+    assert (trace.attrs["status"], trace.attrs["snapshots_committed"]) == ("complete", 10)
+    assert trace["weights/flat"]["values"].values.tobytes() == before.tobytes()
+    assert trace["losses"].eval_loss.values.tobytes() == losses.tobytes()
+    assert tracekit("verify", url).endswith("No fault found.\n")
+
+
 def test_figures_of_runs_in_different_stores(s3, tmp_path):
     urls = [
         write_example_trace(f"{place}/{order}.zarr", n_epochs=3, order=order)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 from tracekit import Plan, TraceWriter, open_trace, plugins
+from tracekit.cli.main import cli
 from tracekit.errors import (
     DamagedTraceError,
     NotATraceError,
@@ -21,6 +24,7 @@ from tracekit.errors import (
 from tracekit.schema import Field, Rows, Series
 from tracekit.store import open_store
 from tracekit.testing.written import write_example_trace
+from tracekit.verify import verify
 
 PLAN = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=1)
 WEIGHTS = np.random.default_rng(0).standard_normal((5, 24)).astype("f4")
@@ -198,6 +202,64 @@ def test_damage_is_found_and_the_rest_is_read(place, damage):
         weights.compute()
     for undamaged in (slice(None, 2), slice(3, None)):
         assert np.isfinite(weights.isel(visit=undamaged)).all()
+
+
+def test_verify_names_what_is_damaged_and_repair_goes_back_to_what_is_sound(place):
+    store = open_store(write_example_trace(f"{place}/run.zarr"))
+    store.remove("weights/values/c/5/0")
+    good = store.get("weights/values/c/4/0")
+    store.put("weights/values/c/4/0", good[:3] + bytes([good[3] ^ 1]) + good[4:])
+
+    found = CliRunner().invoke(cli, ["verify", store.url])
+    assert found.exit_code == 1
+    for line in ("object weights/values/c/4/0, chunk (0, 0), visits 4", "weights/values/c/5/0, visits 5"):
+        assert line in found.output
+    assert open_trace(store.url).attrs["snapshots_committed"] == 7
+
+    assert CliRunner().invoke(cli, ["verify", store.url, "--repair"]).exit_code == 0
+    assert verify(store.url).faults == ()
+    assert open_trace(store.url)["weights/flat"]["values"].load().sizes["visit"] == 4
+
+    done = CliRunner().invoke(cli, ["rollback", store.url, "--to", "2"], catch_exceptions=False)
+    assert f"{store.url}: 2 of 4 snapshots are kept" in done.output
+    assert open_trace(store.url)["losses"].sizes["visit"] == 2
+
+
+def test_show_follows_a_run_to_its_end(place):
+    trace = start(f"{place}/run.zarr")
+
+    def record():
+        for number in range(5):
+            put(trace, number)
+            trace.commit(PLAN.visit(number))
+            time.sleep(0.1)
+        trace.close()
+
+    writer = threading.Thread(target=record)
+    writer.start()
+    shown = CliRunner().invoke(cli, ["show", trace.url, "--follow", "--interval", "0.02"]).output.splitlines()
+    writer.join()
+
+    assert len(shown) > 2
+    assert shown[-1].startswith("complete: 5 of 5 snapshots, eval loss 6")
+    n_seen = [int(line.split()[1]) for line in shown]
+    assert n_seen == sorted(n_seen)
+
+
+def test_a_trace_that_may_not_be_written_is_opened_followed_and_verified(tmp_path):
+    url = write_example_trace(tmp_path / "run.zarr")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    folders = [path for path in (tmp_path / "run.zarr", *tmp_path.rglob("*")) if path.is_dir()]
+    for path in before:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert open_trace(url)["weights/flat"]["values"].load().sizes["visit"] == 7
+        for command in (["verify", url], ["show", url], ["show", url, "--follow"]):
+            assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 
 def test_dask_reads_in_other_processes(lasting_place):

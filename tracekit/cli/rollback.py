@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
+
+from tracekit.cli.parameters import TRACE
 
 
 @click.command(short_help="Drop the last visits of a trace, for good.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=TRACE)
 @click.option("--to", "snapshots", type=click.IntRange(0), help="Snapshots to keep.")
 @click.option("--force-claim", is_flag=True, help="Take the trace over from a writer that may still live.")
-def rollback(run: Path, snapshots: int | None, force_claim: bool) -> None:
+def rollback(run: str, snapshots: int | None, force_claim: bool) -> None:
     r"""Drop all but the first snapshots of the trace RUN.
 
     Without --to, what is kept reaches up to the last checkpoint: a run that is then resumed goes on from
@@ -20,7 +20,7 @@ def rollback(run: Path, snapshots: int | None, force_claim: bool) -> None:
     \b
     Examples:
       tracekit rollback run.zarr --to 20
-      tracekit rollback run.zarr
+      tracekit rollback s3://bucket/runs/toy.zarr
     """
     from tracekit.checkpoints import usable_checkpoints
     from tracekit.marker import require_marker

@@ -23,7 +23,7 @@ from tracekit import open_trace
 from tracekit.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
 from tracekit.cli.train import train
 from tracekit.errors import TracekitError
-from tracekit.store import LocalStore
+from tracekit.store import open_store
 from tracekit.training import load_configuration, prepare
 
 RUN = """
@@ -124,9 +124,9 @@ def assert_begins_like(found: xr.DataTree, reference: dict[str, xr.Dataset]) -> 
     return int(committed)
 
 
-def last_checkpoint(path: Path) -> tuple[bytes | None, ...]:
+def last_checkpoint(path: Path | str) -> tuple[bytes | None, ...]:
     """Give the bytes of the state after the last visit."""
-    store = LocalStore(path)
+    store = open_store(path)
     number = checkpoint_numbers(store)[-1]
     return number, store.get(key_of(number, TENSORS)), store.get(key_of(number, DOCUMENT))
 
