@@ -1,33 +1,27 @@
 """Random damage to a real trace: flipped bytes, cut and missing files. None of it is a wrong number."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hostile.sound import read_everything, write_base
 
-from tracekit import open_trace
+from tracekit import layout, open_trace
 from tracekit.cli.verify import verify as command
 from tracekit.errors import DamagedTraceError, TraceError
 from tracekit.store import LocalStore
 from tracekit.truncation import rollback
 from tracekit.verify import verify
 
-spec = importlib.util.spec_from_file_location("stores", Path(__file__).parent / "hostile" / "stores.py")
-stores = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(stores)
-
-
 EDGE = ((0, 1), (0, 0, 1), (0, 1, 1))  # rows of 23 elements are three chunks of 8, in shards of two
 
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    monkeypatch.setattr(stores.layout, "CHUNK_BYTES", 32)
-    monkeypatch.setattr(stores.layout, "SHARD_BYTES", 64)
-    stores.write_base(tmp_path / "run.zarr")
+    monkeypatch.setattr(layout, "CHUNK_BYTES", 32)
+    monkeypatch.setattr(layout, "SHARD_BYTES", 64)
+    write_base(tmp_path / "run.zarr")
     return tmp_path / "run.zarr"
 
 
@@ -43,7 +37,7 @@ def damage(data, generator):
 def damage_often(path, count, seed):
     """Damage one file at a time, and count what verify and reading say of it."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    original = stores.read_everything(path)
+    original = read_everything(path)
     generator = np.random.default_rng(seed)
     counts = {
         "values": 0,
@@ -69,7 +63,7 @@ def outcome(path, key, original):
     faults = faults_found(path)
     found = {fault.key for fault in faults} or {"zarr.json"}
     try:
-        read = stores.read_everything(path)
+        read = read_everything(path)
     except TraceError:
         # the marker is gone, or the root: the error names it, and so does verify
         assert str(key) in found or key.parts[0] in " ".join(found)
@@ -169,7 +163,7 @@ def test_a_damaged_column_of_the_timeline_can_be_left_out(path):
 
 
 def test_roll_back_drops_later_visits_for_good(path):
-    before = stores.read_everything(path)
+    before = read_everything(path)
     rollback(path, 3)
     trace = open_trace(path)
     assert trace.attrs["status"] == "interrupted"

@@ -1,0 +1,55 @@
+"""The corpus: every malformed store by its name."""
+
+from hostile.arrays import every_array
+from hostile.chunks import chunk_edits
+from hostile.editing import replace, sealed_edit
+from hostile.files import file_edits
+from hostile.groups import every_root, every_series_group, every_tensor_group
+from hostile.texts import large_texts, texts
+
+ARRAYS = (
+    "weights/values",
+    "gradients/values",
+    "losses/eval_loss",
+    "losses/train_loss",
+    "visits/epoch",
+    "commit",
+)
+GROUPS = ("weights", "gradients", "losses")
+DOCUMENTS = ("", *ARRAYS, *GROUPS, "weights/visit", "losses/update_visit", "visits/wall_time_seconds")
+
+
+def text_edits():
+    """Name documents that are replaced by a text."""
+    edits = {}
+    for key in DOCUMENTS:
+        for name, data in (texts() | (large_texts() if key in ("", "weights") else {})).items():
+            edits[f"text: {key or 'root'}: {name}"] = replace(f"{key}/zarr.json".lstrip("/"), data)
+    return edits
+
+
+def document_edits():
+    """Name documents of which one entry is changed."""
+    documents = {
+        **{key: every_array(key) for key in ARRAYS},
+        "weights": every_tensor_group(),
+        "gradients": every_tensor_group(),
+        "losses": every_series_group(),
+        "": every_root(),
+    }
+    return {
+        f"edit: {key or 'root'}: {'.'.join(map(str, path))}: {number}": sealed_edit(key, path, value)
+        for key, changes in documents.items()
+        for path, values in changes.items()
+        for number, value in enumerate(values)
+    }
+
+
+def corpus():
+    """Name every malformed store: what makes it of a sound one."""
+    return {
+        **text_edits(),
+        **document_edits(),
+        **{f"chunk: {name}": edit for name, edit in chunk_edits().items()},
+        **{f"file: {name}": edit for name, edit in file_edits().items()},
+    }

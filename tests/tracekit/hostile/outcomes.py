@@ -1,0 +1,39 @@
+"""What becomes of a malformed store, and how long it takes."""
+
+import shutil
+import time
+
+from hostile.sound import read_everything
+
+from tracekit.errors import TraceError
+from tracekit.verify import verify
+
+
+def outcome(base, path, edit, original):
+    """Make one store, open and read it, verify it; say what became of it, and how long that took."""
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(base, path)
+    edit(path)
+    started = time.process_time()
+    said, faults = what_reading_says(path, original), what_verify_says(path)
+    return {"said": said, "faults": faults, "seconds": time.process_time() - started}
+
+
+def what_reading_says(path, original):
+    """Say whether a store gives what the sound one gives, or which error."""
+    try:
+        return "same" if read_everything(path) == original else "different"
+    except TraceError as error:
+        return f"{type(error).__name__}: {error}"
+    except BaseException as error:  # noqa: BLE001 - anything else is what is looked for
+        return f"BROKEN {type(error).__name__}: {error}"[:500]
+
+
+def what_verify_says(path):
+    """Give how many faults are found; -1 where it is not taken for a trace."""
+    try:
+        return len(verify(path, threads=1).faults)
+    except TraceError:
+        return -1
+    except BaseException as error:  # noqa: BLE001
+        return f"BROKEN {type(error).__name__}: {error}"[:500]
