@@ -169,7 +169,9 @@ def residual_cosine(
     Returns
     -------
     DataArray, dims (visit, visit_other)
-        From −1 to 1. NaN for visits whose window is cut or holds a NaN visit, or whose residual is zero.
+        From −1 to 1. NaN for visits whose window is cut or holds a NaN visit, or whose residual is zero. A
+        last visit that is not evenly spaced with the others (recorded because it is the last) has part in no
+        window, and is NaN.
 
     Raises
     ------
@@ -190,7 +192,7 @@ def residual_cosine(
     """
     matrix = values if isinstance(values, xr.DataArray) and "visit" + OTHER in values.dims else gram(values)
     visits = coordinate(matrix, "visit")
-    _require_window(visits, window)
+    _require_window(visits[kernels.evenly_spaced(visits)], window)
     average = kernels.window_average(visits, window, cut=cut_windows)
     residual = _map(kernels.residual_gram, matrix, "residual_gram", average=average)
     return _map(kernels.cosine, residual, "residual_cosine")

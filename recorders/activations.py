@@ -6,18 +6,17 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from recorders.base import BaseRecorder
+from recorders.base import TensorRecorder
+from recorders.keeping import Keep, Kept
 from recorders.selection import Selection, select_modules
-from recorders.tensors import copy_into, fields_of, row_dtype
+from recorders.tensors import fields_of, row_dtype
 from recorders.undisturbed import undisturbed
+from tracekit.cadence_forms import WhenForm
 from tracekit.errors import ConfigurationError
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Visit
-from tracekit.schedule import every as every_visits
 from tracekit.schema import Rows
 from tracekit.writer import TraceWriter
 
@@ -26,7 +25,7 @@ Pool = Literal["none", "mean"]
 Captured = dict[str, torch.Tensor]
 
 
-class ActivationRecorder(BaseRecorder):
+class ActivationRecorder(TensorRecorder):
     """Record what modules give on probe tasks: `activations`, dims (visit, probe, element).
 
     At each chosen snapshot the probes go through the model in evaluation mode. Hooks are on the chosen
@@ -39,50 +38,54 @@ class ActivationRecorder(BaseRecorder):
         Globs over `named_modules()` names.
     probes : sequence of int, optional
         Numbers of the tasks to probe with; the first four (or all, if fewer) if None.
-    every : int
-        Record at visit 0 and then once in this many visits.
     pool : {"none", "mean"}
         `"mean"` averages over all dims but the last, such as the tokens of a document.
+    every, when, keep
+        At which visits and in which form; see `recorders.base.TensorRecorder`.
     """
 
     def __init__(
         self,
         modules: Selection = None,
         probes: Sequence[int] | None = None,
-        every: int = 1,
         pool: Pool = "none",
+        *,
+        every: int | None = None,
+        when: WhenForm | None = None,
+        keep: Keep = "full",
     ) -> None:
+        super().__init__(every, when, keep)
         if pool not in ("none", "mean"):
             raise ValueError(f"pool is 'none' or 'mean', found {pool!r}")
         self._selection = modules
         self._probes = probes
-        self._cadence = every_visits(every)
         self._pool = pool
 
     def start(self, run: Run, trace: TraceWriter) -> None:
         """Run the probes once to learn the shapes, and declare a row per chosen visit."""
-        self._run, self._trace = run, trace
+        self._run = run
         self._modules = select_modules(run.model, self._selection)
         self._tasks = self._chosen_tasks(run)
         captured = self._capture()
         self._check_shapes(captured)
-        self._rows = Rows(
+        rows = Rows(
             GROUP,
             fields_of(captured[0]),
-            run.plan.chosen(self._cadence),
+            self._visits(run.plan),
             middle=("probe", tuple(run.tasks.names[task] for task in self._tasks)),
             dtype=row_dtype(captured[0].values()),
             attributes={"long_name": "outputs of modules on probe tasks", "pool": self._pool},
         )
-        trace.declare_rows(self._rows)
+        self._kept = Kept(self._keep, trace, rows)
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
         """Run the probes."""
-        if self._cadence(visit.number):
-            self._trace.put_row(GROUP, visit.number, self._row(self._capture()))
+        if self._fires(visit.number):
+            self._kept.put_parts(visit.number, (list(outputs.values()) for outputs in self._capture()))
 
     def stop(self) -> None:
         """Let go of the run; hooks live only while probes run."""
+        super().stop()
         self._modules = {}
         vars(self).pop("_run", None)
 
@@ -107,12 +110,6 @@ class ActivationRecorder(BaseRecorder):
     def _pooled(self, output: torch.Tensor) -> torch.Tensor:
         values = output[0] if output.ndim > 1 and len(output) == 1 else output
         return values.reshape(-1, values.shape[-1]).mean(0) if self._pool == "mean" else values
-
-    def _row(self, captured: list[Captured]) -> npt.NDArray[np.floating]:
-        row = np.empty(self._rows.row_shape, self._rows.dtype)
-        for part, outputs in zip(row, captured, strict=True):
-            copy_into(part, list(outputs.values()), [field.size for field in self._rows.fields])
-        return row
 
     def _check_shapes(self, captured: list[Captured]) -> None:
         silent = [name for name in self._modules if name not in captured[0]]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from recorders.base import BaseRecorder
+from recorders.base import TensorRecorder
+from recorders.keeping import Keep, Kept
 from recorders.selection import Selection, select_parameters
-from recorders.tensors import copy_into, fields_of, flat_copy, row_dtype
+from recorders.tensors import fields_of, row_dtype
 from recorders.undisturbed import undisturbed
+from tracekit.cadence_forms import WhenForm
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
-from tracekit.schedule import every as every_visits
 from tracekit.schema import Rows
 from tracekit.writer import TraceWriter
 
@@ -20,7 +20,7 @@ TASK_GROUP = "task_gradients"
 UNITS = "loss per unit of the parameter"
 
 
-class GradientRecorder(BaseRecorder):
+class GradientRecorder(TensorRecorder):
     """Record the gradient that the first update of a visit uses: `gradients`, dims (visit, element).
 
     The row at visit v belongs to the visit that leads to snapshot v; the gradient is taken before the update,
@@ -29,89 +29,97 @@ class GradientRecorder(BaseRecorder):
 
     Parameters
     ----------
-    every : int
-        Record once in this many visits.
+    every, when, keep
+        At which visits and in which form; see `recorders.base.TensorRecorder`.
     select : str or sequence of str, optional
         Globs over `named_parameters()` names; all of them if None.
     """
 
-    def __init__(self, every: int = 1, select: Selection = None) -> None:
-        self._cadence = every_visits(every)
+    def __init__(
+        self,
+        every: int | None = None,
+        select: Selection = None,
+        when: WhenForm | None = None,
+        keep: Keep = "full",
+    ) -> None:
+        super().__init__(every, when, keep)
         self._selection = select
 
     def start(self, run: Run, trace: TraceWriter) -> None:
         """Declare one row per chosen visit that trains something."""
         parameters = select_parameters(run.model, self._selection)
         self._parameters = list(parameters.values())
-        visits = tuple(visit for visit in run.plan.chosen(self._cadence) if visit > 0)
+        visits = tuple(visit for visit in self._visits(run.plan) if visit > 0)
         attributes = {
             "long_name": "gradient of the first update of the visit",
             "units": UNITS,
             "update_index": 0,
         }
         dtype = row_dtype(self._parameters)
-        self._rows = Rows(
+        rows = Rows(
             GROUP, fields_of(parameters), visits, dtype=dtype, phase="before update", attributes=attributes
         )
-        self._trace = trace
-        trace.declare_rows(self._rows)
+        self._kept = Kept(self._keep, trace, rows)
 
     def before_update(self, update: Update) -> None:
         """Copy the gradients: the optimizer and the next backward pass change them in place."""
-        if update.index == 0 and self._cadence(update.visit.number):
-            gradients = [parameter.grad for parameter in self._parameters]
-            sizes = [field.size for field in self._rows.fields]
-            self._trace.put_row(GROUP, update.visit.number, flat_copy(gradients, sizes, self._rows.dtype))
+        if update.index == 0 and self._fires(update.visit.number):
+            self._kept.put(update.visit.number, [parameter.grad for parameter in self._parameters])
 
     def stop(self) -> None:
         """Let go of the parameters."""
+        super().stop()
         self._parameters = []
 
 
-class TaskGradientRecorder(BaseRecorder):
+class TaskGradientRecorder(TensorRecorder):
     """Record the gradient of every task's loss at a snapshot: `task_gradients`, dims (visit, task, element).
 
     The model is in evaluation mode; nothing of the run is touched, `parameter.grad` included.
 
     Parameters
     ----------
-    every : int
-        Record at visit 0 and then once in this many visits.
+    every, when, keep
+        At which visits and in which form; see `recorders.base.TensorRecorder`.
     select : str or sequence of str, optional
         Globs over `named_parameters()` names; all of them if None.
     """
 
-    def __init__(self, every: int = 1, select: Selection = None) -> None:
-        self._cadence = every_visits(every)
+    def __init__(
+        self,
+        every: int | None = None,
+        select: Selection = None,
+        when: WhenForm | None = None,
+        keep: Keep = "full",
+    ) -> None:
+        super().__init__(every, when, keep)
         self._selection = select
 
     def start(self, run: Run, trace: TraceWriter) -> None:
         """Declare a row per chosen visit, with an entry for every task."""
         parameters = select_parameters(run.model, self._selection)
-        self._run, self._trace = run, trace
+        self._run = run
         self._parameters = list(parameters.values())
-        self._rows = Rows(
+        rows = Rows(
             TASK_GROUP,
             fields_of(parameters),
-            run.plan.chosen(self._cadence),
+            self._visits(run.plan),
             middle=("task", run.tasks.names),
             dtype=row_dtype(self._parameters),
             attributes={"long_name": "gradient of the loss of every task", "units": UNITS},
         )
-        trace.declare_rows(self._rows)
+        self._kept = Kept(self._keep, trace, rows)
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
         """Take the gradients."""
-        if not self._cadence(visit.number):
-            return
-        row = np.empty(self._rows.row_shape, self._rows.dtype)
-        with undisturbed(self._run.model):
-            for task, part in enumerate(row):
-                copy_into(part, self._gradients(task), [field.size for field in self._rows.fields])
-        self._trace.put_row(TASK_GROUP, visit.number, row)
+        if self._fires(visit.number):
+            tasks = range(len(self._run.tasks.names))
+            with undisturbed(self._run.model):
+                self._kept.put_parts(visit.number, (self._gradients(task) for task in tasks))
 
     def stop(self) -> None:
         """Let go of the run."""
+        super().stop()
         self._parameters = []
         vars(self).pop("_run", None)
 

@@ -49,12 +49,3 @@ def copy_into(
         else:
             part.copy_(tensor.detach().reshape(-1))
         offset += size
-
-
-def flat_copy(
-    tensors: Sequence[torch.Tensor | None], sizes: Sequence[int], dtype: str
-) -> npt.NDArray[np.floating]:
-    """Give a fresh row with copies of the tensors in it."""
-    row = np.empty(sum(sizes), dtype)
-    copy_into(row, tensors, sizes)
-    return row

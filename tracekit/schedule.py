@@ -69,6 +69,11 @@ class Plan:
         return int(self.order.size)
 
     @property
+    def last_visit(self) -> int | None:
+        """Number of the last visit, or None where it is not known before the run ends."""
+        return self.n_visits
+
+    @property
     def n_updates(self) -> int:
         """Optimizer steps of the run."""
         return self.n_visits * self.updates_per_visit
@@ -92,28 +97,3 @@ class Plan:
     def chosen(self, cadence: Cadence) -> tuple[int, ...]:
         """Give the visit numbers, 0 included, at which `cadence` fires."""
         return tuple(number for number in range(self.n_visits + 1) if cadence(number))
-
-
-def every(n_visits: int) -> Cadence:
-    """Fire at visit 0 and then once in `n_visits` visits.
-
-    Examples
-    --------
-    >>> [visit for visit in range(7) if every(3)(visit)]
-    [0, 3, 6]
-    """
-    if n_visits < 1:
-        raise ValueError(f"a cadence fires every 1 visit or more, not every {n_visits}")
-    return lambda visit: visit % n_visits == 0
-
-
-def at(*visits: int) -> Cadence:
-    """Fire at the named visits.
-
-    Examples
-    --------
-    >>> [visit for visit in range(7) if at(0, 5)(visit)]
-    [0, 5]
-    """
-    chosen = frozenset(visits)
-    return lambda visit: visit in chosen

@@ -93,16 +93,31 @@ def window_average(visits: Integers, window: int, *, cut: bool = False) -> Float
     """Give the matrix that averages rows over a window around each, (visit,) -> (visit, visit_other).
 
     The window of visit t holds t − ⌊window/2⌋ … t − ⌊window/2⌋ + window − 1. Rows whose window reaches beyond
-    the first or last visit are NaN, or with `cut` average what is there.
+    the first or last visit are NaN, or with `cut` average what is there. A last visit out of step is NaN, and
+    counts in no window.
     """
+    even = evenly_spaced(visits)
     first = visits - window // 2
-    inside = (visits >= first[:, np.newaxis]) & (visits < first[:, np.newaxis] + window)
+    inside = even & (visits >= first[:, np.newaxis]) & (visits < first[:, np.newaxis] + window)
     n_inside = np.count_nonzero(inside, axis=1)
-    average = np.asarray(inside / n_inside[:, np.newaxis], dtype=np.float64)
+    average = np.asarray(inside / np.maximum(n_inside, 1)[:, np.newaxis], dtype=np.float64)
+    average[~even] = np.nan
     if not cut:
         step = int(visits[1] - visits[0]) if visits.size > 1 else 1
         average[n_inside < window // step] = np.nan
     return average
+
+
+def evenly_spaced(visits: Integers) -> Booleans:
+    """Say of each visit whether it counts, (visit,) -> (visit,): not a last one after a step of its own.
+
+    A run recorded every n visits ends with its last snapshot, which need not be a multiple of n.
+    """
+    steps = np.diff(visits)
+    even = np.ones(len(visits), dtype=bool)
+    if steps.size > 1 and steps[-1] < steps[0]:
+        even[-1] = False
+    return even
 
 
 def residual_gram(gram: Floats, average: Floats) -> Floats:

@@ -81,6 +81,16 @@ def test_residual_cosine_of_visits_recorded_at_a_cadence(step, window):
         assert np.isnan(found).all()
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_last_visit_out_of_step_has_part_in_no_window(cut):
+    rows, labelled = path(10, step=4)
+    labelled = labelled.assign_coords(visit=[*range(0, 36, 4), 34])
+    found = residual_cosine(labelled, window=8, cut_windows=cut)
+    assert np.isnan(found[-1]).all()
+    expected = slow_cosine(slow_residuals(rows[:9], np.arange(9) * 4, 8, cut=cut))
+    np.testing.assert_allclose(found[:9, :9], expected, atol=1e-9)
+
+
 def test_residual_cosine_refuses_windows_that_visits_do_not_fill():
     _, labelled = path(10, step=3)
     with pytest.raises(AnalysisError, match="even steps that divide 4, found steps of 3"):

@@ -298,11 +298,12 @@ def test_a_module_that_stays_silent_is_refused(tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_other_precisions_come_back_without_loss(tmp_path, dtype):
-    from recorders.tensors import fields_of, flat_copy, row_dtype
+    from recorders.tensors import copy_into, fields_of, row_dtype
 
     tensors = {"a": torch.randn(3, 2, dtype=dtype), "b": torch.randn(4, dtype=torch.float32)}
     dtype_of_row = row_dtype(tensors.values())
-    row = flat_copy(list(tensors.values()), [6, 4], dtype_of_row)
+    row = np.empty(10, dtype_of_row)
+    copy_into(row, list(tensors.values()), [6, 4])
 
     assert dtype_of_row == ("float64" if dtype == torch.float64 else "float32")
     assert fields_of(tensors)[0].dtype == str(dtype).removeprefix("torch.")

@@ -61,9 +61,7 @@ def test_a_broken_plugin_is_listed_as_such(strangers):
 def test_options_are_checked_before_anything_is_made():
     with pytest.raises(ConfigurationError, match="weights: no option 'evry': did you mean 'every'"):
         plugins.make("tracekit.recorders", "weights", {"evry": 2})
-    with pytest.raises(
-        ConfigurationError, match="weights: a cadence fires every 1 visit or more, not every 0"
-    ):
+    with pytest.raises(ConfigurationError, match="weights: every: expected 1 visit or more, found 0"):
         plugins.make("tracekit.recorders", "weights", {"every": 0})
 
 

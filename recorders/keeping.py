@@ -1,0 +1,127 @@
+"""The form in which a recorder keeps its tensors: it gives tensors, and each form makes a row of them.
+
+A form is declared from the `Rows` that would hold the tensors in full, and fills one row per visit. Every
+recorder of tensors goes through here, so that whatever it captures can be kept in every form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from recorders.tensors import copy_into
+from tracekit.errors import ConfigurationError
+from tracekit.plugins import suggestion
+from tracekit.schema import Rows
+from tracekit.writer import TraceWriter
+
+Tensors: TypeAlias = Sequence[torch.Tensor | None]
+"""The tensors of a row, in the order of its fields; None stands for zeros."""
+
+
+class Form(Protocol):
+    """Makes rows of tensors."""
+
+    def declare(self, full: Rows) -> Rows:
+        """Say what rows are written, given those that would hold the tensors in full. Called once a run."""
+
+    def fill(self, row: npt.NDArray[np.floating], tensors: Tensors) -> None:
+        """Fill a row, dims (element,), or one place of the middle dim of it."""
+
+
+Keep: TypeAlias = "str | Form | Mapping[str, Any] | Sequence[str | Form | Mapping[str, Any]]"
+
+
+class Full:
+    """Every value, as it is."""
+
+    def declare(self, full: Rows) -> Rows:
+        """Give the rows that hold the tensors."""
+        self._sizes = [field.size for field in full.fields]
+        return full
+
+    def fill(self, row: npt.NDArray[np.floating], tensors: Tensors) -> None:
+        """Copy the tensors."""
+        copy_into(row, tensors, self._sizes)
+
+
+FORMS: Mapping[str, type[Form]] = {"full": Full}
+"""Forms by the names that configurations give them."""
+
+
+class Kept:
+    """The rows of one recorder in the forms that it keeps, declared at a writer.
+
+    Parameters
+    ----------
+    keep
+        The form, or a list of forms: see `parse_keep`.
+    trace : TraceWriter
+        Where rows are declared and put.
+    full : Rows
+        The rows that would hold the tensors in full.
+    """
+
+    def __init__(self, keep: Keep, trace: TraceWriter, full: Rows) -> None:
+        self._trace = trace
+        self._forms = [(form, form.declare(full)) for form in parse_keep(keep)]
+        for _, rows in self._forms:
+            trace.declare_rows(rows)
+
+    def put(self, visit: int, tensors: Tensors) -> None:
+        """Put a row of tensors; they are copied before this returns."""
+        self.put_parts(visit, [tensors])
+
+    def put_parts(self, visit: int, parts: Iterable[Tensors]) -> None:
+        """Put a row with a middle dim: the tensors of each of its places, in order.
+
+        They are asked for one by one, and copied before the next are asked for.
+        """
+        made = [np.empty(rows.row_shape, rows.dtype) for _, rows in self._forms]
+        for place, tensors in enumerate(parts):
+            for (form, rows), row in zip(self._forms, made, strict=True):
+                form.fill(row.reshape(-1, rows.n_elements)[place], tensors)
+        for (_, rows), row in zip(self._forms, made, strict=True):
+            self._trace.put_row(rows.group, visit, row)
+
+
+def parse_keep(keep: Keep) -> tuple[Form, ...]:
+    """Give the forms that a name, a mapping with its `kind` and options, or a list of these stands for.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no form of a name, or it does not take an option.
+
+    Examples
+    --------
+    >>> [type(form).__name__ for form in parse_keep(["full"])]
+    ['Full']
+    """
+    several = keep if isinstance(keep, Sequence) and not isinstance(keep, str) else (keep,)
+    forms = tuple(_parse_form(item) for item in several)
+    if not forms:
+        raise ConfigurationError("keep: expected one form or more, found an empty list")
+    return forms
+
+
+def _parse_form(form: Any) -> Form:
+    if isinstance(form, str):
+        return _make(form, {})
+    if isinstance(form, Mapping):
+        return _make(form.get("kind"), {key: value for key, value in form.items() if key != "kind"})
+    made: Form = form
+    return made
+
+
+def _make(kind: Any, options: Mapping[str, Any]) -> Form:
+    if kind not in FORMS:
+        raise ConfigurationError(f"keep: no form {kind!r}{suggestion(str(kind), list(FORMS))}")
+    try:
+        return FORMS[kind](**options)
+    except TypeError as error:
+        raise ConfigurationError(f"keep: {kind}: {error}") from error
