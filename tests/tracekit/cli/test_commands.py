@@ -174,7 +174,7 @@ def test_train_takes_toml(tmp_path):
         ("recorders=[{kind: wieghts}]", "'wieghts'.*did you mean 'weights'"),
         ("recorders=[{kind: weights, evry: 3}]", "'evry'.*did you mean 'every'"),
         ("recorders=[{kind: weights, select: 'Q'}]", "no parameter matches 'Q'"),
-        ("recorders=[{kind: weights, every: 0}]", "not every 0"),
+        ("recorders=[{kind: weights, every: 0}]", "1 visit or more, found 0"),
         ("training.optimizer.learning_rate=1.0e9", "expected a finite train loss"),
     ],
 )
