@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -115,8 +114,10 @@ def sum_over_blocks(
     n_rows = values.shape[0]
     if 0 in values.shape:
         return np.zeros((n_rows, n_rows))
-    if not isinstance(values, da.Array):
+    if isinstance(values, np.ndarray):
         return kernel(_as_rows(values))
+    import dask.array as da  # of no use to arrays in memory, and slow to import
+
     blocks = values.rechunk(column_blocks(values.chunks, values.dtype.itemsize, block_bytes))
     columns = tuple(range(1, values.ndim))
     row, other = values.ndim, values.ndim + 1

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tracekit.testing.written import write_example_trace
+
 WITHOUT = """
 import importlib.abc, sys
 
@@ -83,6 +85,26 @@ print([name for name in ("xarray", "zarr", "dask", "matplotlib", "scipy") if nam
 """
     done = run_without(TRAINING, code)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_importing_analyses_imports_nothing_that_is_slow_beside_xarray():
+    code = """
+import sys, analyses
+print([name for name in ("scipy", "dask", "zarr", "matplotlib") if name in sys.modules])
+"""
+    done = run_without(TRAINING, code)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_an_analysis_on_the_command_line_needs_neither_zarr_nor_a_cluster(tmp_path):
+    run = write_example_trace(tmp_path / "run.zarr")
+    code = f"""
+from tracekit.cli.main import cli
+cli(["analyze", "recovery", r"{run}", "--json"])
+"""
+    done = run_without({"zarr", "distributed", *DRAWING, *TRAINING}, code)
+    assert done.returncode == 0, done.stderr
+    assert '"recovery_score"' in done.stdout
 
 
 def test_every_public_name_exists():

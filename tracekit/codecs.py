@@ -9,7 +9,6 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 from numcodecs import blosc
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from tracekit.errors import DamagedTraceError
 from tracekit.frames import HEADER_BYTES, check_frame
@@ -32,6 +31,8 @@ class Codec:
 
     def zarr(self) -> list[Any]:
         """Give the same as zarr-python's codecs."""
+        from zarr.codecs import BloscCodec, Crc32cCodec  # needed to write alone, and slow to import
+
         if self.name == "none":
             return [Crc32cCodec()]
         blosc_codec = BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=self.itemsize)

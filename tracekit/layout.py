@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import zarr
-from zarr.storage import MemoryStore
 
 from tracekit.arrays import (
     check_blosc,
@@ -98,6 +96,9 @@ class ArrayLayout:
         TraceWriteError
             If its sizes are such that it would not be read again.
         """
+        import zarr  # needed to write alone: it takes a third of the time that a command has to start
+        from zarr.storage import MemoryStore
+
         with declaring(self.key):
             check_sizes(self.shape, self.chunk, self.object_shape, self.dtype.itemsize)
         contents: dict[str, Any] = {}

@@ -1,4 +1,7 @@
-"""How sure a recovery score is: bootstrap and permutation over tasks."""
+"""How sure a recovery score is: bootstrap and permutation over tasks.
+
+scipy.stats takes as long to import as all else together, so it is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from analyses.kernels.recovery import Booleans, Floats, Integers, recovery_score
 
@@ -36,8 +38,10 @@ def expanded_level(confidence: float, n: int) -> float:
 
     α′/2 = Φ(−√(n / (n − 1)) t_{α/2, n − 1}): Hesterberg (2015), doi:10.1080/00031305.2015.1089789.
     """
-    quantile = stats.t.ppf((1 + confidence) / 2, n - 1)
-    return float(1 - 2 * stats.norm.cdf(-np.sqrt(n / (n - 1)) * quantile))
+    from scipy import special
+
+    quantile = special.stdtrit(n - 1, (1 + confidence) / 2)
+    return float(1 - 2 * special.ndtr(-np.sqrt(n / (n - 1)) * quantile))
 
 
 def recovery_interval(
@@ -131,6 +135,8 @@ def _bootstrap(statistic: Score | Difference, resampling: Resampling) -> tuple[f
         undefined.append(bool(np.isnan(values).any()))
         return np.where(np.isnan(values), estimate, values)
 
+    from scipy import stats
+
     interval = stats.bootstrap(
         samples,
         _watched,
@@ -159,6 +165,8 @@ def _p_value(statistic: Difference, resampling: Resampling) -> float:
     runs = statistic.runs
     if min(run.size for run in runs) < 2 or np.isnan(statistic.of_runs(*runs)):
         return np.nan
+    from scipy import stats
+
     result = stats.permutation_test(
         runs,
         statistic.of_runs,
