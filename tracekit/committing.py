@@ -52,16 +52,17 @@ class Committer:
         Where the trace lies.
     marker : Marker
         What is committed.
-    n_planned : int
-        Snapshots of the whole run.
+    n_planned : int or None
+        Snapshots of the whole run, if that is known.
     on_error : {"stop", "warn"}
         See `TraceWriter.create`.
     """
 
-    def __init__(self, store: Store, marker: Marker, *, n_planned: int, on_error: OnError) -> None:
+    def __init__(self, store: Store, marker: Marker, *, n_planned: int | None, on_error: OnError) -> None:
         self.marker = marker
         self.rows: dict[str, DeclaredRows] = {}
         self.columns: dict[str, Column] = {}
+        self.coordinates: dict[str, Column] = {}
         self.background = Background(store)
         self._store = store
         self._n_planned = n_planned
@@ -96,16 +97,17 @@ class Committer:
     def refused(self, error: OSError, *, stop: bool, then: str = "") -> None:
         """Say that the store refuses, and how far the trace is good."""
         committed = self.marker.committed
+        of = f" of {self._n_planned}" if self._n_planned is not None else ""
         message = (
             f"{self._store.url}: {_words(error)}; the trace is good up to visit {committed - 1} "
-            f"({committed} of {self._n_planned} snapshots)"
+            f"({committed}{of} snapshots)"
         )
         if stop:
             raise TraceWriteError(message) from error
         _warn(f"{message}{then}")
 
     def _write(self, snapshots: int) -> None:
-        for key, column in self.columns.items():
+        for key, column in (*self.columns.items(), *self.coordinates.items()):
             self.background.put(Cargo(key), column.changed())
         needed = [failure for failure in self.background.wait() if self._is_needed(failure)]
         if needed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,11 +12,22 @@ import numpy.typing as npt
 
 from tracekit.columns import Column
 from tracekit.committing import refusals
+from tracekit.counts import resize
 from tracekit.differences import differences, listed
 from tracekit.documents import read_document as read
 from tracekit.errors import TraceWriteError
 from tracekit.extent import read_known
-from tracekit.layout import COMMIT_KEY, GAPS, METADATA, TIMELINE, ArrayLayout, group_metadata, read_layout
+from tracekit.layout import (
+    CAPACITY,
+    CLOCK,
+    COMMIT_KEY,
+    GAPS,
+    METADATA,
+    TIMELINE,
+    ArrayLayout,
+    group_metadata,
+    read_layout,
+)
 from tracekit.store import Store
 from tracekit.stored import StoredSeries
 from tracekit.truncation import committed_samples
@@ -123,7 +135,11 @@ class ResumedDeclaring:
     def array(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> ArrayLayout:
         """Compare an array; its chunks may be cut otherwise than a new one's would be."""
         found = read_layout(self._store, layout.key)
-        self._compare(_facts(found), _facts(layout), layout.key)
+        grows = layout.shape[0] == CAPACITY
+        self._compare(_facts(found, grows=grows), _facts(layout, grows=grows), layout.key)
+        if grows:
+            resize(self._store, layout.key, CAPACITY)  # it had been cut to what there was
+            return replace(found, shape=layout.shape)
         return found
 
     def known(self, layout: ArrayLayout, values: npt.NDArray[np.int64]) -> None:
@@ -137,7 +153,7 @@ class ResumedDeclaring:
         group, dim = layout.key.split("/")[0], layout.dims[0]
         n_kept = committed_samples(self._store, group, dim, self._committed)
         # what the clock says is not repeated
-        behind = self._committed if group == TIMELINE else self._snapshots
+        behind = self._committed if layout.key == f"{TIMELINE}/{CLOCK}" else self._snapshots
         n_samples = committed_samples(self._store, group, dim, behind)
         return Column(found, n_samples=n_samples, kept=StoredSeries(self._store, found, n_kept))
 
@@ -173,5 +189,6 @@ def _by_name(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {**attributes, "fields": {item["name"]: item for item in fields}} if fields else dict(attributes)
 
 
-def _facts(layout: ArrayLayout) -> dict[str, Any]:
-    return {"shape": layout.shape, "dims": layout.dims, "dtype": layout.dtype.name}
+def _facts(layout: ArrayLayout, *, grows: bool) -> dict[str, Any]:
+    shape = layout.shape[1:] if grows else layout.shape
+    return {"shape": shape, "dims": layout.dims, "dtype": layout.dtype.name}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from tracekit.checks import MalformedError, checking
+from tracekit.counts import PLANNED, is_open, room_for_snapshots
 from tracekit.errors import TraceError
 from tracekit.layout import COMMIT_KEY, TIMELINE, ArrayLayout, read_layout
 from tracekit.marker import Marker, require_marker
@@ -32,6 +33,8 @@ class Extent:
         The commit marker: snapshots committed, and how often the trace was rolled back.
     planned : int
         Snapshots that the trace has room for.
+    open_ended : bool
+        Whether its end was not known when it was begun: see `tracekit.counts`.
     timeline : mapping
         The columns of the timeline at the committed visits, by name; a visit is its own place in them.
     damaged : mapping
@@ -43,6 +46,7 @@ class Extent:
     planned: int
     timeline: Mapping[str, npt.NDArray[Any]]
     damaged: Mapping[str, str] = field(default_factory=dict)
+    open_ended: bool = False
 
     def clip(self, visit_of_sample: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Leave out the samples from the first on whose visit is missing or not committed."""
@@ -77,7 +81,8 @@ def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = 
     DamagedTraceError
         If the marker or a column of the timeline cannot be read.
     """
-    marker = read_checked_marker(store, facts["snapshots_planned"])
+    planned = room_for_snapshots(facts)
+    marker = read_checked_marker(store, planned)
     timeline: dict[str, npt.NDArray[Any]] = {}
     damaged: dict[str, str] = {}
 
@@ -91,7 +96,7 @@ def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = 
 
     each(store, read, TIMELINE_COORDS)
     ordered = {name: timeline[name] for name in TIMELINE_COORDS if name in timeline}
-    return Extent(marker.committed, marker.generation, facts["snapshots_planned"], ordered, damaged)
+    return Extent(marker.committed, marker.generation, planned, ordered, damaged, is_open(facts))
 
 
 def read_checked_marker(store: Store, planned: int) -> Marker:
@@ -139,7 +144,10 @@ def _read_column(store: Store, name: str, committed: int, facts: Mapping[str, An
     key = f"{TIMELINE}/{name}"
     layout = read_layout(store, key)
     with checking(f"{store.url}/{key}"):
-        check_timeline_layout(layout, name, facts["snapshots_planned"])
+        if is_open(facts):
+            check_timeline_layout(layout, name, max(committed, layout.shape[0]))
+        else:
+            check_timeline_layout(layout, name, facts[PLANNED])
         values = StoredSeries(store, layout, committed)[:]
         _check_column_values(name, values, facts)
     return values
@@ -160,7 +168,16 @@ def _check_column_values(name: str, values: npt.NDArray[Any], facts: Mapping[str
     """Check the places in time; only before any training is there no epoch, position and task."""
     if name == "wall_time_seconds" or not len(values):
         return
+    if is_open(facts):
+        _check_open_values(values)
+        return
     n_epochs, n_tasks = facts["n_epochs"], facts["n_tasks"]
     most = {"epoch": n_epochs, "position": facts["snapshots_planned"], "trained_task": n_tasks}[name]
     if values[0] != -1 or (values[1:] < 0).any() or (values[1:] >= most).any():
         raise MalformedError(f"expected -1 and then numbers from 0 to below {most}")
+
+
+def _check_open_values(values: npt.NDArray[Any]) -> None:
+    """Check the places in time of visits that nobody planned: any of them may lack one."""
+    if (values < -1).any():
+        raise MalformedError("expected -1, or numbers from 0 on")

@@ -7,14 +7,15 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from tracekit.counts import OPEN_ENDED, PLANNED, is_open
 from tracekit.declaring import as_recorded, refuse_differences
 from tracekit.differences import differences
 from tracekit.documents import read_document
 from tracekit.errors import TraceWriteError
 from tracekit.extent import read_known
-from tracekit.layout import FORMAT, FORMAT_VERSION, METADATA, TIMELINE
+from tracekit.layout import FORMAT, FORMAT_VERSION, METADATA, OPEN_FORMAT_VERSION, TIMELINE
 from tracekit.marker import require_marker
-from tracekit.schedule import Plan
+from tracekit.schedule import OpenPlan, Plan
 from tracekit.software import software_versions
 from tracekit.store import Store
 
@@ -23,7 +24,7 @@ def new_facts(plan: Plan, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Give the attributes of a new trace."""
     return {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": OPEN_FORMAT_VERSION if isinstance(plan, OpenPlan) else FORMAT_VERSION,
         "run_id": uuid.uuid4().hex,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "status": "running",
@@ -43,22 +44,25 @@ def recorded_facts(store: Store, plan: Plan, attributes: Mapping[str, Any]) -> d
     """
     recorded = dict(read_document(store, METADATA).get("attributes", {}))
     committed = require_marker(store).committed
-    if recorded.get("status") == "complete" and committed == recorded.get("snapshots_planned"):
+    if recorded.get("status") == "complete" and committed == recorded.get(PLANNED):
         raise TraceWriteError(
             f"{store.url}: is complete, all {committed} snapshots; there is nothing to resume"
         )
     now = as_recorded({**_plan_facts(plan), **attributes})
     found = list(differences({key: recorded.get(key, ...) for key in now}, now))
-    order = read_known(store, f"{TIMELINE}/trained_task")[1:].tolist()
-    found += differences(order, plan.order.ravel().tolist(), "task order, visit")
+    if not is_open(recorded) and not is_open(now):
+        order = read_known(store, f"{TIMELINE}/trained_task")[1:].tolist()
+        found += differences(order, plan.order.ravel().tolist(), "task order, visit")
     refuse_differences(store, found)
     return recorded
 
 
 def _plan_facts(plan: Plan) -> dict[str, Any]:
+    if isinstance(plan, OpenPlan):
+        return {OPEN_ENDED: True, "n_tasks": plan.n_tasks}
     return {
         "n_tasks": plan.n_tasks,
         "n_epochs": int(plan.order.shape[0]),
         "updates_per_visit": plan.updates_per_visit,
-        "snapshots_planned": plan.n_visits + 1,
+        PLANNED: plan.n_visits + 1,
     }

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.checks import MAX_INTEGER
+from tracekit.counts import is_open, room_for_snapshots, samples_at
 from tracekit.documents import read_document
 from tracekit.errors import NotATraceError, TraceError, TraceNotFoundError
 from tracekit.extent import read_checked_marker, read_known
 from tracekit.faults import Fault, FaultKind, stretches
-from tracekit.layout import COMMIT_KEY, GAPS, METADATA, TIMELINE, ArrayLayout, Shape, read_layout
+from tracekit.layout import CLOCK, COMMIT_KEY, GAPS, METADATA, TIMELINE, ArrayLayout, Shape, read_layout
 from tracekit.reading import read_facts
 from tracekit.store import Store
 from tracekit.validation import NOT_KINDS, SAMPLE_COORDS, TIMELINE_COORDS
@@ -43,12 +44,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Part:
-    """One array: the visit of each of its committed samples; at `gaps` nothing could be written."""
+    """One array: the visit of each of its committed samples; at `gaps` nothing could be written.
+
+    Of a coordinate, all `n_known` samples are read on opening; as many as the array has if None.
+    """
 
     layout: ArrayLayout
     kind: FaultKind
     visits: Numbers | range
     gaps: frozenset[int] = frozenset()
+    n_known: int | None = None
 
     @property
     def n_objects(self) -> int:
@@ -72,8 +77,8 @@ class Part:
 
     @property
     def _n_samples(self) -> int:
-        n_planned = self.layout.shape[0]
-        return n_planned if self.kind == "coordinates" else min(len(self.visits), n_planned)
+        n_samples = self.n_known if self.kind == "coordinates" else len(self.visits)
+        return self.layout.shape[0] if n_samples is None else min(n_samples, self.layout.shape[0])
 
 
 def whole_stretch(visits: Numbers | range) -> Stretches:
@@ -101,6 +106,11 @@ class Inventory:
     groups: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the end of the trace was not known when it was begun."""
+        return is_open(self.facts or {})
 
     @property
     def visits(self) -> range:
@@ -154,7 +164,7 @@ def _looks_like_a_trace(store: Store) -> bool:
 
 
 def _find_marker(inventory: Inventory) -> None:
-    planned = inventory.facts["snapshots_planned"] if inventory.facts else MAX_INTEGER
+    planned = room_for_snapshots(inventory.facts) if inventory.facts else MAX_INTEGER
     try:
         inventory.committed = read_checked_marker(inventory.store, planned).committed
     except NotATraceError as error:
@@ -168,8 +178,9 @@ def _find_timeline(inventory: Inventory) -> None:
     for name in sorted({*inventory.store.children(TIMELINE), "visit", *TIMELINE_COORDS} - {METADATA}):
         layout = _layout(inventory, f"{TIMELINE}/{name}")
         if layout is not None:
-            kind: FaultKind = "coordinates" if name in KNOWN else "values"
-            inventory.parts.append(Part(layout, kind, inventory.visits))
+            kind: FaultKind = "values" if name == CLOCK else "coordinates"
+            n_known = inventory.committed if inventory.open_ended else None
+            inventory.parts.append(Part(layout, kind, inventory.visits, n_known=n_known))
 
 
 def _find_group(inventory: Inventory, group: str) -> None:
@@ -181,7 +192,8 @@ def _find_group(inventory: Inventory, group: str) -> None:
     found = {sample: _visits(inventory, group, sample) for sample in ("visit", "update")}
     for name, layout in layouts.items():
         if name in KNOWN:
-            inventory.parts.append(Part(layout, "coordinates", inventory.visits))
+            n_known = _n_known(inventory, group, layout.dims[0])
+            inventory.parts.append(Part(layout, "coordinates", inventory.visits, n_known=n_known))
         elif (visits := found.get(layout.dims[0])) is not None:
             gaps = _gaps(document, visits) if layout.shard else frozenset()
             inventory.parts.append(Part(layout, "values", visits, gaps))
@@ -201,11 +213,21 @@ def _visits(inventory: Inventory, group: str, sample: str) -> Numbers | None:
     """Give the visit of each committed sample; None if that is damaged, as reading will show."""
     key = f"{group}/{'visit' if sample == 'visit' else 'update_visit'}"
     try:
-        visits = read_known(inventory.store, key, sample=sample)
+        visits = read_known(inventory.store, key, _n_known(inventory, group, sample), sample=sample)
     except TraceError:
         return None
     beyond = (visits < 0) | (visits >= (inventory.committed or 0))
     return visits[: int(np.argmax(beyond))] if beyond.any() else visits
+
+
+def _n_known(inventory: Inventory, group: str, sample: str) -> int | None:
+    """Give how many samples an open-ended group has; None if all that were planned are there."""
+    if not inventory.open_ended:
+        return None
+    try:
+        return samples_at(inventory.store, group, sample, inventory.committed or 0)
+    except TraceError:
+        return 0  # the count itself is read too, and named
 
 
 def _document(inventory: Inventory, group: str) -> dict[str, Any]:

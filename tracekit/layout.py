@@ -9,7 +9,7 @@ import json
 import math
 import reprlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,10 @@ from tracekit.store import Store
 
 FORMAT = "tracekit"
 FORMAT_VERSION = 1
+OPEN_FORMAT_VERSION = 2  # of traces whose end was not known when they were begun
 COMMIT_KEY = "commit"
 TIMELINE = "visits"
+CLOCK = "wall_time_seconds"
 METADATA = "zarr.json"
 GAPS = "gaps"  # attribute of a group of rows: the visits that could not be written
 KNOWN = ("visit", "epoch", "position", "trained_task", "update", "update_visit")  # fixed by the plan
@@ -42,6 +44,7 @@ KNOWN = ("visit", "epoch", "position", "trained_task", "update", "update_visit")
 CHUNK_BYTES = 256 << 10
 SHARD_BYTES = 256 << 20
 SERIES_CHUNK_BYTES = 64 << 10
+CAPACITY = 1 << 30  # samples that an open-ended array says it has room for, until it is closed
 MISSING_INTEGER = -1
 
 Shape = tuple[int, ...]
@@ -149,6 +152,20 @@ def series_layout(series: Series, n_samples: int, sizes: Shape) -> ArrayLayout:
         shard=None,
         codec=Codec("none", dtype.itemsize),
     )
+
+
+def open_rows(layout: ArrayLayout) -> ArrayLayout:
+    """Lay out rows of which nobody knows how many will come."""
+    return replace(layout, shape=(CAPACITY, *layout.shape[1:]))
+
+
+def open_series(series: Series, sizes: Shape) -> ArrayLayout:
+    """Lay out a series of which nobody knows how long it will be.
+
+    Its chunks are those of a long one; they are compressed, since in a short one they are mostly empty.
+    """
+    layout = series_layout(series, CAPACITY, sizes)
+    return replace(layout, codec=Codec("lz4", layout.dtype.itemsize))
 
 
 def group_metadata(attributes: Mapping[str, Any]) -> bytes:

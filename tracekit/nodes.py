@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from dask.base import tokenize
 
 from tracekit.arrays import check_node
 from tracekit.checks import MalformedError, checking, key_name, text
+from tracekit.counts import samples_at
 from tracekit.documents import read_document
 from tracekit.extent import Extent, read_known
 from tracekit.layout import GAPS, METADATA, ArrayLayout, parse_array, read_layout
@@ -86,8 +88,20 @@ def _sample_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
         yield from _update_coords(group)
 
 
+def _coordinate(group: _Group, name: str, dim: str) -> npt.NDArray[np.int64]:
+    """Read a coordinate of samples: of all that were planned, or of those that there are."""
+    if not group.extent.open_ended:
+        return read_known(group.store, f"{group.name}/{name}", sample=dim)
+    n_samples = samples_at(group.store, group.name, dim, group.extent.committed)
+    found = read_known(group.store, f"{group.name}/{name}", n_samples, sample=dim)
+    with checking(f"{group.store.url}/{group.name}/{name}"):
+        if len(found) != n_samples:
+            raise MalformedError(f"expected {n_samples} samples, found {len(found)}")
+    return found
+
+
 def _visit_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
-    visit = read_known(group.store, f"{group.name}/visit", sample="visit")
+    visit = _coordinate(group, "visit", "visit")
     group.planned["visit"] = len(visit)
     with checking(f"{group.store.url}/{group.name}/visit"):
         check_visits(visit, group.extent.planned, "visit", least=0, step=1)
@@ -98,8 +112,8 @@ def _visit_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
 
 
 def _update_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
-    visits = read_known(group.store, f"{group.name}/update_visit", sample="update")
-    update = read_known(group.store, f"{group.name}/update", sample="update")
+    visits = _coordinate(group, "update_visit", "update")
+    update = _coordinate(group, "update", "update")
     group.planned["update"] = len(visits)
     with checking(f"{group.store.url}/{group.name}/update"):
         check_visits(visits, group.extent.planned, "update_visit", least=1, step=0)
@@ -137,7 +151,8 @@ def _room(group: _Group, layout: ArrayLayout) -> int:
     """Give how many samples an array must have room for."""
     if layout.dims[0] not in group.planned:
         raise MalformedError(f"the group has no coordinate for {layout.dims[0]!r}")
-    return group.planned[layout.dims[0]]
+    planned = group.planned[layout.dims[0]]
+    return max(planned, layout.shape[0]) if group.extent.open_ended else planned
 
 
 def _tensor_datasets(group: _Group, fields: list[FieldRecord]) -> dict[str, xr.Dataset]:

@@ -13,7 +13,7 @@ from tracekit.checks import checking
 from tracekit.documents import parse_document, unsealed
 from tracekit.errors import NotATraceError, TraceError, TraceNotFoundError
 from tracekit.extent import Extent, read_extent
-from tracekit.layout import FORMAT, FORMAT_VERSION, GAPS, METADATA
+from tracekit.layout import FORMAT, FORMAT_VERSION, GAPS, METADATA, OPEN_FORMAT_VERSION
 from tracekit.marker import read_marker
 from tracekit.nodes import open_group
 from tracekit.store import Store, open_store
@@ -123,10 +123,10 @@ def read_facts(store: Store) -> dict[str, Any]:
             f"{store.url}: a Zarr store, but not a trace (no format {FORMAT!r} in its attributes)"
         )
     version = attributes.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or version not in (FORMAT_VERSION, OPEN_FORMAT_VERSION):
         raise NotATraceError(
-            f"{store.url}: format version {reprlib.repr(version)}; this tracekit reads version "
-            f"{FORMAT_VERSION}: update it"
+            f"{store.url}: format version {reprlib.repr(version)}; this tracekit reads versions "
+            f"{FORMAT_VERSION} and {OPEN_FORMAT_VERSION}: update it"
         )
     facts: dict[str, Any] = unsealed(document, f"{store.url}/{METADATA}")["attributes"]
     with checking(f"{store.url}/{METADATA}"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -97,3 +97,40 @@ class Plan:
     def chosen(self, cadence: Cadence) -> tuple[int, ...]:
         """Give the visit numbers, 0 included, at which `cadence` fires."""
         return tuple(number for number in range(self.n_visits + 1) if cadence(number))
+
+
+@dataclass(frozen=True, eq=False)
+class OpenPlan(Plan):
+    """A schedule that is not known before: no visit is planned, and all are recorded as they come.
+
+    Parameters
+    ----------
+    order, n_tasks, updates_per_visit
+        As of a `Plan`; nothing but the number of tasks can be known.
+    places : dict
+        What has become known of visits, by number; whoever drives the run adds to it.
+
+    Examples
+    --------
+    >>> plan = OpenPlan(n_tasks=2)
+    >>> plan.n_visits, plan.last_visit, plan.chosen(lambda visit: True)
+    (0, None, ())
+    """
+
+    order: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 1), np.int64))
+    n_tasks: int = 0
+    updates_per_visit: int = 0
+    places: dict[int, Visit] = field(default_factory=dict)
+
+    def visit(self, number: int) -> Visit:
+        """Give the visit, with its place in time as far as that is known yet."""
+        return self.places.get(number, Visit(number))
+
+    @property
+    def last_visit(self) -> int | None:
+        """Nobody knows."""
+        return None
+
+    def chosen(self, cadence: Cadence) -> tuple[int, ...]:
+        """Give nothing: which visits there will be is not known."""
+        return ()

@@ -16,15 +16,24 @@ from tracekit.declaring import Declaring, NewDeclaring, ResumedDeclaring
 from tracekit.errors import TraceExistsError, TraceNotFoundError
 from tracekit.extent import read_known
 from tracekit.facts import new_facts, recorded_facts
-from tracekit.layout import COMMIT_KEY, FORMAT, METADATA, TIMELINE, group_metadata, series_layout
+from tracekit.layout import (
+    CLOCK,
+    COMMIT_KEY,
+    FORMAT,
+    METADATA,
+    TIMELINE,
+    group_metadata,
+    open_series,
+    series_layout,
+)
 from tracekit.marker import MARKER_LAYOUT, Marker, read_marker, write_marker
-from tracekit.schedule import Plan
+from tracekit.schedule import OpenPlan, Plan
 from tracekit.schema import Series
 from tracekit.store import Store, remove_all
 from tracekit.truncation import go_back
 from tracekit.validation import check_facts
 
-CLOCK = "wall_time_seconds"
+PLACE = ("visit", "epoch", "position", "trained_task")
 Attributes = Mapping[str, Any]
 
 
@@ -42,8 +51,9 @@ class Beginning:
         Snapshots that the run has behind it; if fewer than are committed, the run repeats the others.
     declaring : Declaring
         Makes what is declared, or holds it against what is there.
-    clock : Column
-        Seconds since the run began, at every snapshot.
+    timeline : dict
+        The columns of the timeline that grow, by name: the clock (seconds since the run began) and,
+        if nothing was planned, the place of every visit.
     seconds : float
         Those of the last committed snapshot.
     """
@@ -54,7 +64,7 @@ class Beginning:
     marker: Marker
     snapshots: int
     declaring: Declaring
-    clock: Column
+    timeline: dict[str, Column]
     seconds: float = 0.0
 
 
@@ -89,9 +99,9 @@ def take_up(
         store.put(METADATA, group_metadata(facts))
         behind = committed if snapshots is None else min(snapshots, committed)
         declaring = ResumedDeclaring(store, committed=committed, snapshots=behind)
-        clock = _declare_timeline(declaring, plan)
+        timeline = _declare_timeline(declaring, plan)
         seconds = float(read_known(store, f"{TIMELINE}/{CLOCK}", committed)[-1])
-        return Beginning(store, claim, facts, marker, behind, declaring, clock, seconds)
+        return Beginning(store, claim, facts, marker, behind, declaring, timeline, seconds)
 
 
 def _make(store: Store, plan: Plan, attributes: Attributes, claim: Claim, generation: int) -> Beginning:
@@ -99,10 +109,10 @@ def _make(store: Store, plan: Plan, attributes: Attributes, claim: Claim, genera
     with checks.declaring(store.url):
         check_facts(facts)
     store.put(METADATA, group_metadata(facts))
-    clock = _declare_timeline(declaring, plan)
+    timeline = _declare_timeline(declaring, plan)
     store.put(f"{COMMIT_KEY}/{METADATA}", MARKER_LAYOUT.metadata({}))
     write_marker(store, marker)
-    return Beginning(store, claim, facts, marker, 0, declaring, clock)
+    return Beginning(store, claim, facts, marker, 0, declaring, timeline)
 
 
 def _make_again(
@@ -120,9 +130,26 @@ def _make_again(
     return _make(store, plan, attributes, claim, generation)
 
 
-def _declare_timeline(declaring: Declaring, plan: Plan) -> Column:
-    """Declare the place in time of every snapshot, and the clock."""
+def _declare_timeline(declaring: Declaring, plan: Plan) -> dict[str, Column]:
+    """Declare the place in time of every snapshot, and the clock; gives the columns that grow."""
     declaring.group(TIMELINE, {})
+    clock = Series(TIMELINE, CLOCK, units="s", long_name="wall time seconds")
+    attributes = {"units": clock.units, "long_name": clock.long_name}
+    if isinstance(plan, OpenPlan):
+        timeline = {
+            name: declaring.column(open_series(Series(TIMELINE, name, dtype="int64"), ()), {})
+            for name in PLACE
+        }
+        timeline[CLOCK] = declaring.column(open_series(clock, ()), attributes)
+    else:
+        _declare_places(declaring, plan)
+        timeline = {CLOCK: declaring.column(series_layout(clock, plan.n_visits + 1, ()), attributes)}
+    declaring.check()
+    return timeline
+
+
+def _declare_places(declaring: Declaring, plan: Plan) -> None:
+    """Write the place in time of every planned visit."""
     visits = [plan.visit(number) for number in range(plan.n_visits + 1)]
     columns = {
         "visit": [visit.number for visit in visits],
@@ -133,11 +160,6 @@ def _declare_timeline(declaring: Declaring, plan: Plan) -> Column:
     for name, values in columns.items():
         layout = series_layout(Series(TIMELINE, name, dtype="int64"), len(visits), ())
         declaring.known(layout, np.array(values, np.int64))
-    clock = Series(TIMELINE, CLOCK, units="s", long_name="wall time seconds")
-    attributes = {"units": clock.units, "long_name": clock.long_name}
-    column = declaring.column(series_layout(clock, len(visits), ()), attributes)
-    declaring.check()
-    return column
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.claims import take_claim
+from tracekit.counts import is_open, samples_at, trim
 from tracekit.documents import read_document
 from tracekit.errors import TraceWriteError
 from tracekit.extent import read_known
@@ -79,6 +80,8 @@ def go_back(store: Store, snapshots: int) -> Marker:
     kept = Marker(snapshots, marker.generation + (snapshots < marker.committed))
     write_marker(store, kept)
     store.sweep()
+    if open_ended(store):
+        trim(store, snapshots)
     for group in store.children():
         if group not in (METADATA, COMMIT_KEY):
             _truncate_group(store, group, snapshots)
@@ -88,9 +91,16 @@ def go_back(store: Store, snapshots: int) -> Marker:
 
 def committed_samples(store: Store, group: str, dim: str, snapshots: int) -> int:
     """Count the samples of a group along a dim that belong to the first snapshots."""
+    if open_ended(store):
+        return samples_at(store, group, dim, snapshots)
     name = "update_visit" if dim == "update" else "visit"
     visit: npt.NDArray[np.int64] = read_known(store, f"{group}/{name}")
     return int(np.searchsorted(visit, snapshots))
+
+
+def open_ended(store: Store) -> bool:
+    """Say whether nobody knew the end of a trace when it was begun."""
+    return is_open(read_document(store, METADATA)["attributes"])
 
 
 def _truncate_group(store: Store, group: str, snapshots: int) -> None:
@@ -98,8 +108,9 @@ def _truncate_group(store: Store, group: str, snapshots: int) -> None:
     gaps = [visit for visit in attributes.get(GAPS, []) if visit < snapshots]
     if gaps != attributes.get(GAPS, []):
         store.put(f"{group}/{METADATA}", group_metadata({**attributes, GAPS: gaps}))
+    planned = () if open_ended(store) else KNOWN
     for name in list(store.children(group)):
-        if name in (METADATA, *KNOWN):
+        if name in (METADATA, *planned):
             continue
         layout = read_layout(store, f"{group}/{name}")
         n_samples = committed_samples(store, group, layout.dims[0], snapshots)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -25,13 +26,14 @@ from tracekit.checks import (
     text,
     unique,
 )
-from tracekit.layout import COMMIT_KEY, GAPS, METADATA, TIMELINE, ArrayLayout
+from tracekit.layout import COMMIT_KEY, GAPS, METADATA, OPEN_FORMAT_VERSION, TIMELINE, ArrayLayout
 from tracekit.schema import FieldRecord
 
 TIMELINE_COORDS = ("epoch", "position", "trained_task", "wall_time_seconds")
 SAMPLE_COORDS = ("visit", "update", "update_visit")
 NOT_KINDS = (METADATA, TIMELINE, COMMIT_KEY)
 RESERVED = frozenset((*SAMPLE_COORDS, *TIMELINE_COORDS, "element"))
+PLAN_FACTS = ("n_epochs", "updates_per_visit", "snapshots_planned")
 STATUSES = ("running", "complete", "interrupted", "failed")
 _AXIS = re.compile(r"axis\d+_\d+")
 Labels = Mapping[str, Sequence[str]]
@@ -41,7 +43,12 @@ def check_facts(attributes: Mapping[str, Any]) -> None:
     """Check what the attributes of a trace say of the run, as far as readers use it."""
     if entry(attributes, "status", "attributes") not in STATUSES:
         raise MalformedError(f"status: expected one of {', '.join(STATUSES)}")
-    for key in ("n_tasks", "n_epochs", "updates_per_visit", "snapshots_planned"):
+    open_ended = attributes.get("open_ended", False)
+    if not isinstance(open_ended, bool):
+        raise MalformedError(f"open_ended: expected true or false, found {reprlib.repr(open_ended)}")
+    if open_ended != (attributes.get("format_version") == OPEN_FORMAT_VERSION):
+        raise MalformedError(f"open_ended is {open_ended} in format version {attributes['format_version']}")
+    for key in ("n_tasks",) if open_ended else ("n_tasks", *PLAN_FACTS):
         integer(entry(attributes, key, "attributes"), key)
     for key in ("run_id", "created"):
         text(entry(attributes, key, "attributes"), key)

@@ -12,14 +12,16 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from tracekit.axes import axes_of
 from tracekit.background import Cargo
 from tracekit.checkpoints import put_in_turn
 from tracekit.checks import declaring
 from tracekit.codecs import CodecName
 from tracekit.columns import not_repeated
 from tracekit.committing import Committer, DeclaredRows, OnError, refusals
+from tracekit.counts import trim
 from tracekit.errors import TraceWriteError
-from tracekit.layout import GAPS, METADATA, TIMELINE, group_metadata, rows_layout, series_layout
+from tracekit.layout import CLOCK, GAPS, METADATA, group_metadata, rows_layout
 from tracekit.schedule import Plan, Visit
 from tracekit.schema import Rows, Series, field_records
 from tracekit.shards import encode_row
@@ -64,9 +66,11 @@ class TraceWriter:
         self._codec = codec
         self._on_error = on_error
         self._next = beginning.snapshots
-        self._state = Committer(self._store, beginning.marker, n_planned=plan.n_visits + 1, on_error=on_error)
-        self._clock = beginning.clock
-        self._state.columns[self._clock.layout.key] = self._clock
+        self._axes, coordinates = axes_of(plan, beginning)
+        n_planned = self._axes.n_planned
+        self._state = Committer(self._store, beginning.marker, n_planned=n_planned, on_error=on_error)
+        self._state.coordinates = coordinates
+        self._clock = beginning.timeline[CLOCK]
         self._started = time.monotonic() - beginning.seconds
         self._closed = False
 
@@ -195,8 +199,8 @@ class TraceWriter:
         with declaring(f"{self.url}/{rows.group}"):
             check_declared(rows.group, attributes)
         found = self._declaring.group(rows.group, attributes)
-        layout = self._declaring.array(rows_layout(rows, self._codec), {})
-        self._declare_known(Series(rows.group, "visit", dtype="int64"), rows.visits)
+        layout = self._declaring.array(self._axes.rows_layout(rows_layout(rows, self._codec)), {})
+        self._axes.declare(rows.group, "visit", {"visit": rows.visits})
         self._declaring.check()
         row_of = {visit: row for row, visit in enumerate(rows.visits)}
         self._state.rows[rows.group] = DeclaredRows(rows, layout, row_of, found, set(found.get(GAPS, [])))
@@ -221,12 +225,11 @@ class TraceWriter:
         self._declaring.group(group, {"labels": names})
         samples = {item.sample for item in series}
         if "visit" in samples:
-            self._declare_known(Series(group, "visit", dtype="int64"), range(self.plan.n_visits + 1))
+            self._axes.declare(group, "visit", {"visit": range(self.plan.n_visits + 1)})
         if "update" in samples:
             numbers = np.arange(self.plan.n_updates)
-            self._declare_known(Series(group, "update", "update", dtype="int64"), numbers)
-            visits = numbers // self.plan.updates_per_visit + 1
-            self._declare_known(Series(group, "update_visit", "update", dtype="int64"), visits)
+            visits = numbers // max(1, self.plan.updates_per_visit) + 1
+            self._axes.declare(group, "update", {"update": numbers, "update_visit": visits})
         for item in series:
             self._declare_column(item, tuple(len(names[dim]) for dim in item.dims))
         self._declaring.check()
@@ -240,6 +243,7 @@ class TraceWriter:
             If the kind, the visit or the shape is not what was declared.
         """
         declared = self._declared(group)
+        self._axes.place(declared, visit, self._next)
         if visit not in declared.row_of or visit in declared.put:
             reason = (
                 "was put already" if visit in declared.put else "is not among the visits it was declared for"
@@ -292,6 +296,7 @@ class TraceWriter:
         """
         self._check_complete(visit.number)
         self._claim.check()
+        self._axes.end(visit, self._state.columns)
         self._next += 1
         if visit.number < self.committed:
             self._state.repeated()
@@ -309,6 +314,8 @@ class TraceWriter:
                 self._state.commit(self._next)
             self._state.background.close()
             behind = status == "complete" and self.committed < self._next
+            if self._axes.n_planned is None and self._claim.is_held():
+                trim(self._store, self.committed)
             self._set_status("interrupted" if behind else status)
         except OSError as error:
             self._state.refused(error, stop=status == "complete" and self._on_error == "stop")
@@ -332,15 +339,9 @@ class TraceWriter:
             raise not_repeated(f"{self.url}/{declared.rows.group}, visit {visit}")
 
     def _declare_column(self, series: Series, sizes: tuple[int, ...]) -> None:
-        n_samples = self.plan.n_visits + 1 if series.sample == "visit" else self.plan.n_updates
         attributes = {"units": series.units, "long_name": series.long_name or series.name.replace("_", " ")}
-        layout = series_layout(series, n_samples, sizes)
+        layout = self._axes.series_layout(series, sizes)
         self._state.columns[layout.key] = self._declaring.column(layout, attributes)
-
-    def _declare_known(self, series: Series, values: npt.ArrayLike | Iterable[int]) -> None:
-        """Declare a coordinate that the plan fixes, all of it at once."""
-        known = np.asarray(values, np.int64)
-        self._declaring.known(series_layout(series, len(known), ()), known)
 
     def _declared(self, group: str) -> DeclaredRows:
         if group not in self._state.rows:
@@ -362,11 +363,11 @@ class TraceWriter:
             for group, kind in self._state.rows.items()
             if number in kind.row_of and number not in kind.put
         ]
-        expected = {"visit": number + 1, "update": number * self.plan.updates_per_visit}
+        expected = {"visit": number + 1, "update": self._axes.n_updates(number, self._state.columns)}
         missing += [
             f"{key} ({column.n_samples} of {expected[column.layout.dims[0]]} samples)"
             for key, column in self._state.columns.items()
-            if not key.startswith(f"{TIMELINE}/") and column.n_samples != expected[column.layout.dims[0]]
+            if column.n_samples != expected[column.layout.dims[0]]
         ]
         missing += self._declaring.undeclared()
         if missing:

@@ -20,7 +20,7 @@ class Progress:
     status : str
         `"running"` until the writer closes the trace; a killed writer leaves it so.
     committed, planned : int
-        Snapshots.
+        Snapshots; `planned` is None where nobody knows how many there will be.
     trained_task : str
         Task of the last visit; empty where none was trained yet.
     eval_loss, test_loss, train_loss : float
@@ -33,7 +33,7 @@ class Progress:
 
     status: str
     committed: int
-    planned: int
+    planned: int | None
     trained_task: str
     eval_loss: float
     test_loss: float
@@ -53,7 +53,7 @@ def read_progress(run: str) -> Progress:
     return Progress(
         status=str(trace.attrs["status"]),
         committed=int(trace.attrs["snapshots_committed"]),
-        planned=int(trace.attrs["snapshots_planned"]),
+        planned=trace.attrs.get("snapshots_planned"),
         trained_task=_last_task(losses),
         eval_loss=_last(losses, "eval_loss"),
         test_loss=_last(losses, "test_loss"),
@@ -120,8 +120,9 @@ def _document(progress: Progress) -> str:
 def _line(progress: Progress) -> str:
     from tracekit.cli.output import text
 
+    of = "" if progress.planned is None else f" of {progress.planned}"
     return (
-        f"{progress.status}: {progress.committed} of {progress.planned} snapshots, "
+        f"{progress.status}: {progress.committed}{of} snapshots, "
         f"eval loss {text(progress.eval_loss)}, train loss {text(progress.train_loss)} {progress.units}"
     )
 
@@ -133,7 +134,8 @@ def _table(run: str, progress: Progress) -> Any:
     from tracekit.cli.output import text
 
     table = Table(title=str(run), title_justify="left", show_header=False)
-    table.add_row("progress", ProgressBar(progress.planned, progress.committed, width=40))
+    if progress.planned is not None:
+        table.add_row("progress", ProgressBar(progress.planned, progress.committed, width=40))
     for name, value in asdict(progress).items():
         table.add_row(name.replace("_", " "), text(value))
     return table

@@ -103,7 +103,9 @@ def _is_complete(run: str) -> bool:
         facts = open_trace(run).attrs
     except NotATraceError:
         return False  # its making was cut off
-    return bool(facts["status"] == "complete" and facts["snapshots_committed"] == facts["snapshots_planned"])
+    return bool(
+        facts["status"] == "complete" and facts["snapshots_committed"] == facts.get("snapshots_planned")
+    )
 
 
 def _end(run: str) -> None:
