@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -17,12 +18,13 @@ from tracekit.cadence_forms import WhenForm
 from tracekit.errors import ConfigurationError
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Visit
-from tracekit.schema import Rows
+from tracekit.schema import Field, Rows
 from tracekit.writer import TraceWriter
 
 GROUP = "activations"
 Pool = Literal["none", "mean"]
 Captured = dict[str, torch.Tensor]
+Calls = dict[str, list[torch.Tensor]]
 
 
 class ActivationRecorder(TensorRecorder):
@@ -34,8 +36,8 @@ class ActivationRecorder(TensorRecorder):
 
     Parameters
     ----------
-    modules : str or sequence of str
-        Globs over `named_modules()` names.
+    modules : optional
+        Which modules, see `recorders.selection.Selection`; all of them if None.
     probes : sequence of int, optional
         Numbers of the tasks to probe with; the first four (or all, if fewer) if None.
     pool : {"none", "mean"}
@@ -70,7 +72,7 @@ class ActivationRecorder(TensorRecorder):
         self._check_shapes(captured)
         rows = Rows(
             GROUP,
-            fields_of(captured[0]),
+            tuple(self._with_calls(field) for field in fields_of(captured[0])),
             self._visits(run.plan),
             middle=("probe", tuple(run.tasks.names[task] for task in self._tasks)),
             dtype=row_dtype(captured[0].values()),
@@ -103,9 +105,25 @@ class ActivationRecorder(TensorRecorder):
         with undisturbed(self._run.model), torch.no_grad(), _hooks(self._modules) as seen:
             for task in self._tasks:
                 self._run.tasks.loss(self._run.model, task)
-                captured.append({name: self._pooled(seen[name]) for name in self._modules if name in seen})
-                seen.clear()
+                captured.append(
+                    {name: self._joined(name, seen[name]) for name in self._modules if seen[name]}
+                )
+                self._repeated = {name for name, calls in seen.items() if len(calls) > 1}
+                _forget(seen)
         return captured
+
+    def _joined(self, name: str, calls: list[torch.Tensor]) -> torch.Tensor:
+        """Give the output of a module, or those of its calls along a first axis."""
+        outputs = [self._pooled(output) for output in calls]
+        if len({output.shape for output in outputs}) > 1:
+            raise ConfigurationError(
+                f"activations: {name} is called {len(calls)} times in one pass, with different shapes "
+                f"{[tuple(output.shape) for output in outputs]}; choose a module around it"
+            )
+        return outputs[0] if len(outputs) == 1 else torch.stack(outputs)
+
+    def _with_calls(self, field: Field) -> Field:
+        return replace(field, axes=("call",)) if field.name in self._repeated else field
 
     def _pooled(self, output: torch.Tensor) -> torch.Tensor:
         values = output[0] if output.ndim > 1 and len(output) == 1 else output
@@ -127,10 +145,10 @@ class ActivationRecorder(TensorRecorder):
 
 
 @contextlib.contextmanager
-def _hooks(modules: dict[str, torch.nn.Module]) -> Iterator[Captured]:
+def _hooks(modules: dict[str, torch.nn.Module]) -> Iterator[Calls]:
     """Copy the outputs of modules while the context lasts; hooks are gone after it, whatever happened."""
-    seen: Captured = {}
-    handles = [module.register_forward_hook(_keeper(seen, name)) for name, module in modules.items()]
+    seen: Calls = {name: [] for name in modules}
+    handles = [module.register_forward_hook(_keeper(seen[name])) for name, module in modules.items()]
     try:
         yield seen
     finally:
@@ -138,15 +156,16 @@ def _hooks(modules: dict[str, torch.nn.Module]) -> Iterator[Captured]:
             handle.remove()
 
 
-def _keeper(seen: Captured, name: str) -> Any:
+def _keeper(calls: list[torch.Tensor]) -> Any:
     def keep(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        if name in seen:
-            raise ConfigurationError(
-                f"activations: {name} is called several times in one pass; choose a module around it"
-            )
         tensor = output[0] if isinstance(output, tuple | list) else output
         if isinstance(tensor, torch.Tensor):
             # a later in-place operation would change what the hook saw
-            seen[name] = tensor.detach().clone()
+            calls.append(tensor.detach().clone())
 
     return keep
+
+
+def _forget(seen: Calls) -> None:
+    for calls in seen.values():
+        calls.clear()

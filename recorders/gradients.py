@@ -31,8 +31,8 @@ class GradientRecorder(TensorRecorder):
     ----------
     every, when, keep
         At which visits and in which form; see `recorders.base.TensorRecorder`.
-    select : str or sequence of str, optional
-        Globs over `named_parameters()` names; all of them if None.
+    select : optional
+        Which parameters, see `recorders.selection.Selection`; all of them if None.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class TaskGradientRecorder(TensorRecorder):
     ----------
     every, when, keep
         At which visits and in which form; see `recorders.base.TensorRecorder`.
-    select : str or sequence of str, optional
-        Globs over `named_parameters()` names; all of them if None.
+    select : optional
+        Which parameters, see `recorders.selection.Selection`; all of them if None.
     """
 
     def __init__(

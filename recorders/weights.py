@@ -22,8 +22,8 @@ class WeightRecorder(TensorRecorder):
     ----------
     every, when, keep
         At which visits and in which form; see `recorders.base.TensorRecorder`.
-    select : str or sequence of str, optional
-        Globs over `named_parameters()` names; all of them if None. Tied weights are recorded once.
+    select : optional
+        Which parameters, see `recorders.selection.Selection`; all of them if None. Tied weights come once.
     """
 
     def __init__(

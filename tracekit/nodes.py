@@ -23,6 +23,7 @@ from tracekit.schema import FieldRecord
 from tracekit.store import Store
 from tracekit.store.parallel import each
 from tracekit.stored import StoredRows, StoredSeries, refuse_mere_claims
+from tracekit.tensor_axes import axis_dims
 from tracekit.validation import (
     SAMPLE_COORDS,
     check_fields,
@@ -175,10 +176,9 @@ def _stored(group: _Group, layout: ArrayLayout, start: int, shape: list[int]) ->
 
 
 def _tensor(group: _Group, stored: StoredRows, record: FieldRecord) -> xr.Variable:
-    """Give one tensor by its shape. Axes are named by place and size, so that equal shapes share dims."""
-    axes = [f"axis{axis}_{size}" for axis, size in enumerate(stored.tail)]
+    """Give one tensor by its shape, with dims that equal shapes share."""
     attrs = {"units": group.attributes.get("units", "1"), "recorded_dtype": record["dtype"]}
-    dims = (*stored.layout.dims[:-1], *axes)
+    dims = (*stored.layout.dims[:-1], *axis_dims(record, group.labels))
     return xr.Variable(dims, StoredArray(stored, group.token(record["name"])), attrs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 Phase = Literal["before update", "after update", "snapshot"]
 SampleDim = Literal["visit", "update"]
@@ -18,15 +18,21 @@ class FieldRecord(TypedDict):
     shape: list[int]
     offset: int
     dtype: str
+    axes: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One tensor of a row: its name, its shape, and the dtype that it had when it was seen."""
+    """One tensor of a row: its name, its shape, and the dtype that it had when it was seen.
+
+    `axes` names its first dims, as many as it has names; the labels of the group that has a label for each
+    place of such a dim name the places.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
+    axes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -52,6 +58,8 @@ class Rows:
         Type of the stored values.
     phase : str
         Whether the values were taken before or after the update, or at a snapshot.
+    labels : mapping
+        Labels of the named axes of fields.
     attributes : mapping
         Anything else a reader should know, `units` among it.
     """
@@ -62,6 +70,7 @@ class Rows:
     middle: tuple[str, tuple[str, ...]] | None = None
     dtype: str = "float32"
     phase: Phase = "snapshot"
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -73,6 +82,11 @@ class Rows:
     def row_shape(self) -> tuple[int, ...]:
         """Shape of one row, dims ([middle,] element)."""
         return (len(self.middle[1]), self.n_elements) if self.middle else (self.n_elements,)
+
+    @property
+    def all_labels(self) -> dict[str, tuple[str, ...]]:
+        """Labels of the middle dim and of named axes."""
+        return {**dict([self.middle] if self.middle else []), **self.labels}
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -110,6 +124,12 @@ def field_records(fields: Sequence[Field]) -> list[FieldRecord]:
     records: list[FieldRecord] = []
     offset = 0
     for item in fields:
-        records.append({"name": item.name, "shape": list(item.shape), "offset": offset, "dtype": item.dtype})
+        record: FieldRecord = {
+            "name": item.name,
+            "shape": list(item.shape),
+            "offset": offset,
+            "dtype": item.dtype,
+        }
+        records.append({**record, "axes": list(item.axes)} if item.axes else record)
         offset += item.size
     return records

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +9,7 @@ import xarray as xr
 
 from tracekit.errors import TraceError
 from tracekit.lazy import StoredArray
+from tracekit.patterns import choose
 from tracekit.schema import FieldRecord
 from tracekit.stored import Stretch
 
@@ -30,7 +29,7 @@ def flat(trace: xr.DataTree, kind: str, select: str | Sequence[str] | None = Non
     kind : str
         `"weights"`, `"gradients"`, `"activations"`, …
     select : str or sequence of str, optional
-        Globs over the names of parameters or modules; all of them if None.
+        Patterns over the names of parameters or modules, as in `tracekit.patterns.choose`; all if None.
 
     Returns
     -------
@@ -40,7 +39,7 @@ def flat(trace: xr.DataTree, kind: str, select: str | Sequence[str] | None = Non
     Raises
     ------
     TraceError
-        If the trace does not hold the kind, or no name matches.
+        If the trace does not hold the kind, or a pattern means no name.
 
     Examples
     --------
@@ -57,22 +56,18 @@ def flat(trace: xr.DataTree, kind: str, select: str | Sequence[str] | None = Non
     values = trace[f"{kind}/flat"].to_dataset()["values"]
     if select is None:
         return values
-    records = _matching(values.attrs["fields"], (select,) if isinstance(select, str) else select, trace)
+    records = _matching(values.attrs["fields"], select, trace)
     return _of_columns(values, _stretches(records)).assign_attrs(fields=records)
 
 
 def _matching(
-    records: Sequence[FieldRecord], patterns: Sequence[str], trace: xr.DataTree
+    records: Sequence[FieldRecord], patterns: str | Sequence[str], trace: xr.DataTree
 ) -> list[FieldRecord]:
-    found = [item for item in records if any(fnmatch.fnmatchcase(item["name"], p) for p in patterns)]
-    if not found:
-        names = [item["name"] for item in records]
-        near = difflib.get_close_matches(patterns[0], names, n=3, cutoff=0.3) or names[:3]
-        raise TraceError(
-            f"{_path(trace)}: no name matches {', '.join(patterns)}; there are {len(names)} names, such as "
-            + ", ".join(near)
-        )
-    return found
+    names = choose(
+        [item["name"] for item in records], patterns, what=f"name in {_path(trace)}", error=TraceError
+    )
+    chosen = set(names)
+    return [item for item in records if item["name"] in chosen]
 
 
 def _stretches(records: Sequence[FieldRecord]) -> list[Stretch]:

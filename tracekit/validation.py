@@ -28,6 +28,7 @@ from tracekit.checks import (
 )
 from tracekit.layout import COMMIT_KEY, GAPS, METADATA, OPEN_FORMAT_VERSION, TIMELINE, ArrayLayout
 from tracekit.schema import FieldRecord
+from tracekit.tensor_axes import check_axes
 
 TIMELINE_COORDS = ("epoch", "position", "trained_task", "wall_time_seconds")
 SAMPLE_COORDS = ("visit", "update", "update_visit")
@@ -79,7 +80,7 @@ def check_free(found: str, taken: Labels | None = None) -> None:
 def check_fields(value: Any, labels: Labels) -> list[FieldRecord]:
     """Give the index of a row: fields that lie one after another, without holes and without overlap."""
     records = [dict(mapping(record, "field")) for record in sequence(value, "fields")]
-    unique([name(record.get("name"), "name of a field") for record in records], "names of fields")
+    names = unique([name(record.get("name"), "name of a field") for record in records], "names of fields")
     offset = 0
     for record in records:
         what = f"field {record['name']!r}"
@@ -90,6 +91,7 @@ def check_fields(value: Any, labels: Labels) -> list[FieldRecord]:
         if integer(record.get("offset"), f"offset of {what}") != offset:
             raise MalformedError(f"offset of {what}: expected {offset}, found {record['offset']}")
         text(record.get("dtype"), f"dtype of {what}")
+        check_axes(cast(FieldRecord, record), labels, [*RESERVED, *names])
         offset += math.prod(shape)
     return cast(list[FieldRecord], records)
 
@@ -116,6 +118,8 @@ def check_rows(layout: ArrayLayout, labels: Labels, fields: Sequence[FieldRecord
         or layout.shard is None
     ):
         raise MalformedError("rows lie in shards, each of one visit")
+    for record in fields:
+        check_axes(record, labels, layout.dims)
     n_elements = sum(math.prod(record["shape"]) for record in fields)
     if layout.shape[-1] != n_elements:
         raise MalformedError(f"a row has {layout.shape[-1]} elements, and its fields have {n_elements}")

@@ -193,7 +193,7 @@ class TraceWriter:
         attributes = {
             **rows.attributes,
             "phase": rows.phase,
-            "labels": {rows.middle[0]: list(rows.middle[1])} if rows.middle else {},
+            "labels": {dim: list(names) for dim, names in rows.all_labels.items()},
             "fields": field_records(rows.fields),
         }
         with declaring(f"{self.url}/{rows.group}"):

@@ -282,11 +282,41 @@ def test_what_cannot_be_found_is_named(tmp_path, recorder, message):
         train(make_run(), [Recording(tmp_path / "run.zarr", [recorder])])
 
 
-def test_a_module_called_twice_is_refused(tmp_path):
+def test_a_module_called_twice_has_an_axis_of_calls(tmp_path):
     run = make_run()
     run.model.forward = lambda inputs: run.model.last(run.model.first(run.model.first(inputs)))
-    with pytest.raises(ConfigurationError, match="first is called several times"):
+    recorder = ActivationRecorder(["first", "last"], probes=[2, 0], when={"visits": [6]})
+    train(run, [Recording(tmp_path / "run.zarr", [recorder])])
+
+    found = open_trace(tmp_path / "run.zarr")["activations"].sel(visit=6)
+    assert found["first"].dims == ("probe", "call_2", "axis1_5", "axis2_6")
+    assert found["last"].dims == ("probe", "axis0_5", "axis1_6")
+    with torch.no_grad():
+        once = run.model.first(run.tasks.inputs[2])
+        twice = run.model.first(once)
+    np.testing.assert_allclose(found["first"].sel(probe="c"), torch.cat([once, twice]), rtol=1e-6, atol=1e-7)
+
+
+def test_a_module_called_with_different_shapes_is_refused(tmp_path):
+    run = make_run()
+    run.model.forward = lambda inputs: run.model.first(inputs) + run.model.first(inputs[:, :2]).sum()
+    with pytest.raises(
+        ConfigurationError, match="first is called 2 times in one pass, with different shapes"
+    ):
         train(run, [Recording(tmp_path / "run.zarr", [ActivationRecorder("first")])])
+
+
+def test_only_chosen_modules_carry_hooks_and_only_while_probes_run(tmp_path):
+    run, seen = make_run(), set()
+    whole = run.model.forward
+
+    def forward(inputs):
+        seen.add(tuple(name for name, module in run.model.named_modules() if module._forward_hooks))
+        return whole(inputs)
+
+    run.model.forward = forward
+    train(run, [Recording(tmp_path / "run.zarr", [ActivationRecorder("first")])])
+    assert seen == {(), ("first",)}
 
 
 def test_a_module_that_stays_silent_is_refused(tmp_path):

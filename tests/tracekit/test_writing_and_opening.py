@@ -133,7 +133,7 @@ def test_flat_says_what_there_is(tmp_path):
     trace = open_trace(write_example_trace(tmp_path / "run.zarr"))
     with pytest.raises(TraceError, match=r"holds no 'gradients'; it holds weights"):
         flat(trace, "gradients")
-    with pytest.raises(TraceError, match=r"no name matches layer.wieght.*layer.weight"):
+    with pytest.raises(TraceError, match=r"no name in .* matches .layer.wieght..*layer.weight"):
         flat(trace, "weights", "layer.wieght")
 
 
