@@ -30,7 +30,7 @@ def reads(monkeypatch):
 
         return reading
 
-    for name in ("get", "get_range"):
+    for name in ("get", "open"):
         monkeypatch.setattr(LocalStore, name, watched(getattr(LocalStore, name)))
     return keys
 

@@ -58,7 +58,7 @@ class Codec:
         """
         body = verified(data, place)
         if self.name == "none":
-            _check_length(len(body), out.nbytes, place)
+            check_length(len(body), out.nbytes, place)
             out.reshape(-1).view(np.uint8)[:] = body
         else:
             check_frame(body, out.nbytes, place)
@@ -94,12 +94,23 @@ def verified(data: memoryview, place: str) -> Bytes:
         If it is not right; `place` says where.
     """
     body = np.frombuffer(data, np.uint8)[:-CHECKSUM_BYTES]
-    if data[-CHECKSUM_BYTES:] != checksum(body):
+    check_bytes(body, data[-CHECKSUM_BYTES:], place)
+    return body
+
+
+def check_bytes(data: Buffer, check: Buffer | memoryview, place: str) -> None:
+    """Check that `check` is the checksum of `data`.
+
+    Raises
+    ------
+    DamagedTraceError
+        If it is not; `place` says where.
+    """
+    if check != checksum(data):
         raise DamagedTraceError(
             f"{place}: the checksum does not match, so these bytes are not those that were written; "
             "restore the file from a copy, or leave these visits out"
         )
-    return body
 
 
 def _decompress(body: Bytes, out: npt.NDArray[Any], place: str) -> None:
@@ -109,6 +120,13 @@ def _decompress(body: Bytes, out: npt.NDArray[Any], place: str) -> None:
         raise DamagedTraceError(f"{place}: cannot be decompressed ({error})") from error
 
 
-def _check_length(found: int, expected: int, place: str) -> None:
+def check_length(found: int, expected: int, place: str) -> None:
+    """Check how many bytes of values there are.
+
+    Raises
+    ------
+    DamagedTraceError
+        If it is not what it must be; `place` says where.
+    """
     if found != expected:
         raise DamagedTraceError(f"{place}: expected {expected} bytes of values, found {found}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from tracekit.layout import ArrayLayout, Shape
-from tracekit.shards import Piece, Values, pieces_of, read_pieces
+from tracekit.pieces import Piece, Values, pieces_of, read_pieces
 from tracekit.store import Store
 
 Job = TypeVar("Job")
@@ -35,29 +35,31 @@ class ShardPart:
     pieces: list[Piece]
 
 
-def parts_of_row(
-    layout: ArrayLayout, spans: Sequence[range], place: int, most_bytes: int
-) -> Iterator[ShardPart]:
-    """Give the parts that make up a stretch of a row, one or more for each shard.
+def parts_of_row(layout: ArrayLayout, spans: Sequence[range], place: int) -> Iterator[ShardPart]:
+    """Give the parts that make up a stretch of a row, one for each shard.
 
-    `spans` are dims ([middle,] element); the stretch begins at column `place` of what is wanted. Parts larger
-    than `most_bytes` are cut between chunks.
+    `spans` are dims ([middle,] element); the stretch begins at column `place` of what is wanted.
     """
     if any(len(asked) == 0 for asked in spans):
         return
     corner = (*(asked.start for asked in spans[:-1]), spans[-1].start - place)
-    steps = (*layout.object_shape[1:-1], _columns_of_part(layout, spans, most_bytes))
-    grid = [range(s.start // n, -(-s.stop // n)) for s, n in zip(spans, steps, strict=True)]
-    for at in itertools.product(*grid):
+    sizes = layout.object_shape[1:]
+    grid = [range(s.start // n, -(-s.stop // n)) for s, n in zip(spans, sizes, strict=True)]
+    for index in itertools.product(*grid):
+        edges = [i * n for i, n in zip(index, sizes, strict=True)]
         stretch = [
-            range(max(s.start, i * n), min(s.stop, (i + 1) * n))
-            for s, i, n in zip(spans, at, steps, strict=True)
+            range(max(s.start, edge), min(s.stop, edge + n))
+            for s, edge, n in zip(spans, edges, sizes, strict=True)
         ]
-        index = tuple(s.start // n for s, n in zip(stretch, layout.object_shape[1:], strict=True))
-        edges = [i * n for i, n in zip(index, layout.object_shape[1:], strict=True)]
         wanted = (slice(0, 1), *(slice(s.start - e, s.stop - e) for s, e in zip(stretch, edges, strict=True)))
         target = tuple(slice(s.start - c, s.stop - c) for s, c in zip(stretch, corner, strict=True))
         yield ShardPart(index, target, pieces_of(layout, wanted))
+
+
+def cut_part(part: ShardPart, n_pieces: int) -> Iterator[ShardPart]:
+    """Cut a part into parts of so many chunks, for several threads to read."""
+    for first in range(0, len(part.pieces), n_pieces):
+        yield ShardPart(part.index, part.target, part.pieces[first : first + n_pieces])
 
 
 def read_part(store: Store, layout: ArrayLayout, row: int, part: ShardPart, out: Values) -> None:
@@ -72,22 +74,31 @@ def read_part(store: Store, layout: ArrayLayout, row: int, part: ShardPart, out:
     read_pieces(store, layout, key, part.pieces, out[None][(slice(None), *part.target)])
 
 
-def in_threads(work: Callable[[list[Job]], None], jobs: list[Job], n_threads: int) -> None:
-    """Share jobs out between threads, every n-th to the same one: few hand-overs, and an even load."""
-    n_shares = min(n_threads, len(jobs))
-    if n_shares < 2:
-        work(jobs)
+def in_threads(work: Callable[[Job], None], jobs: Iterable[Job], n_threads: int) -> None:
+    """Do jobs in several threads, this one among them; each takes the next one when it is free.
+
+    The first error ends the work, and is raised.
+    """
+    waiting = deque(jobs)
+    n_helpers = min(n_threads, len(waiting)) - 1
+    if n_helpers < 1:
+        _take(work, waiting)
         return
-    with ThreadPoolExecutor(n_shares, thread_name_prefix="tracekit-reader") as pool:
-        list(pool.map(work, [jobs[first::n_shares] for first in range(n_shares)]))
+    with ThreadPoolExecutor(n_helpers, thread_name_prefix="tracekit-reader") as pool:
+        helpers = [pool.submit(_take, work, waiting) for _ in range(n_helpers)]
+        _take(work, waiting)
+        for helper in helpers:
+            helper.result()
 
 
-def _columns_of_part(layout: ArrayLayout, spans: Sequence[range], most_bytes: int) -> int:
-    """Give the columns of a part: whole chunks, and whole parts in a shard."""
-    height = math.prod(len(asked) for asked in spans[:-1]) * layout.dtype.itemsize
-    chunks = max(1, most_bytes // (height * layout.chunk[-1]))
-    in_shard = layout.chunks_per_shard[-1]
-    n_parts = -(-in_shard // min(chunks, in_shard))
-    while in_shard % n_parts:
-        n_parts += 1
-    return layout.chunk[-1] * (in_shard // n_parts)
+def _take(work: Callable[[Job], None], waiting: deque[Job]) -> None:
+    while True:
+        try:
+            job = waiting.popleft()
+        except IndexError:  # nothing is left
+            return
+        try:
+            work(job)
+        except BaseException:
+            waiting.clear()
+            raise

@@ -8,10 +8,8 @@ about what the raw bytes in one file cost; any Zarr v3 reader reads the result.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ import numpy.typing as npt
 from tracekit.codecs import CHECKSUM_BYTES, checksum, verified
 from tracekit.errors import DamagedTraceError
 from tracekit.layout import ArrayLayout, Shape
-from tracekit.store import Store
+from tracekit.store.objects import StoredObject
 
 Values = npt.NDArray[Any]
 INDEX_ENTRY_BYTES = 16
@@ -51,47 +49,6 @@ def encode_row(layout: ArrayLayout, row: int, values: Values) -> Iterator[tuple[
         yield layout.object_key(index), encode_shard(layout, whole[(slice(None), *block)])
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What is wanted of one chunk: its place in the shard, the part of it, and where that belongs."""
-
-    place: Shape
-    source: tuple[slice, ...]
-    target: tuple[slice, ...]
-
-
-def pieces_of(layout: ArrayLayout, wanted: tuple[slice, ...]) -> list[Piece]:
-    """Give the pieces that make up a part of a shard, the same for every row.
-
-    `wanted` is a slice of whole steps of 1 per dim, relative to the shard's corner.
-    """
-    grid = [range(w.start // c, -(-w.stop // c)) for w, c in zip(wanted, layout.chunk, strict=True)]
-    return [Piece(place, *_overlap(layout.chunk, place, wanted)) for place in itertools.product(*grid)]
-
-
-def read_shard(
-    store: Store, layout: ArrayLayout, index: Shape, wanted: tuple[slice, ...], out: Values
-) -> None:
-    """Read a part of one shard into `out`, which has the shape of `wanted` (see `pieces_of`).
-
-    Raises
-    ------
-    DamagedTraceError
-        If the shard is missing, cut short, or a checksum fails.
-    """
-    read_pieces(store, layout, layout.object_key(index), pieces_of(layout, wanted), out)
-
-
-def read_pieces(store: Store, layout: ArrayLayout, key: str, pieces: Sequence[Piece], out: Values) -> None:
-    """Read pieces of one shard into `out`; see `read_shard`."""
-    entries = read_index(store, layout, key)
-    spans = [entries[piece.place].tolist() for piece in pieces]
-    first, data = _read_span(store, key, spans)
-    for piece, (offset, length) in zip(pieces, spans, strict=True):
-        encoded = data[offset - first : offset - first + length]
-        _decode_chunk(layout, encoded, piece, out, f"{store.url}/{key}, chunk {piece.place}")
-
-
 def _chunk_of(layout: ArrayLayout, values: Values, place: Shape) -> Values:
     """Cut one chunk out, filled up to its full shape at the array's edge."""
     part = values[tuple(slice(i * n, (i + 1) * n) for i, n in zip(place, layout.chunk, strict=True))]
@@ -102,17 +59,16 @@ def _chunk_of(layout: ArrayLayout, values: Values, place: Shape) -> Values:
     return padded
 
 
-def read_index(store: Store, layout: ArrayLayout, key: str) -> npt.NDArray[np.uint64]:
+def read_index(shard: StoredObject, layout: ArrayLayout, place: str) -> npt.NDArray[np.uint64]:
     """Read the index of a shard: offset and length of every chunk, dims (chunks along each dim…, 2).
 
     Raises
     ------
     DamagedTraceError
-        If the shard is missing or cut short, or its index is damaged.
+        If the shard is missing or cut short, or its index is damaged; `place` says where.
     """
-    place = f"{store.url}/{key}"
     size = INDEX_ENTRY_BYTES * math.prod(layout.chunks_per_shard) + CHECKSUM_BYTES
-    data = store.get_range(key, -size, size)
+    data = shard.range(-size, size)
     if data is None:
         raise DamagedTraceError(
             f"{place}: missing, though the visit it belongs to was committed; restore it from a copy, "
@@ -135,34 +91,3 @@ def _check_index(layout: ArrayLayout, entries: npt.NDArray[np.uint64], place: st
             f"{place}: the index of the shard says that its chunks are missing, overlap, or are longer than "
             f"{most} bytes"
         )
-
-
-def _read_span(store: Store, key: str, spans: list[list[int]]) -> tuple[int, memoryview]:
-    """Read from the first to the last wanted chunk at once: they lie one after another."""
-    first = min(offset for offset, _ in spans)
-    last = max(offset + length for offset, length in spans)
-    return first, memoryview(store.get_range(key, first, last - first) or b"")
-
-
-def _decode_chunk(layout: ArrayLayout, encoded: memoryview, piece: Piece, out: Values, where: str) -> None:
-    """Decode one chunk, and copy what is wanted of it to where it belongs in `out`."""
-    destination = out[piece.target]
-    if destination.shape == layout.chunk and destination.flags.c_contiguous:
-        layout.codec.decode_into(encoded, destination, where)
-        return
-    whole = np.empty(layout.chunk, layout.dtype)
-    layout.codec.decode_into(encoded, whole, where)
-    destination[...] = whole[piece.source]
-
-
-def _overlap(
-    chunk: Shape, place: Shape, wanted: tuple[slice, ...]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Give the wanted part of a chunk, once relative to the chunk and once relative to `wanted`."""
-    source, target = [], []
-    for size, index, part in zip(chunk, place, wanted, strict=True):
-        corner = index * size
-        start, stop = max(part.start, corner), min(part.stop, corner + size)
-        source.append(slice(start - corner, stop - corner))
-        target.append(slice(start - part.start, stop - part.start))
-    return tuple(source), tuple(target)

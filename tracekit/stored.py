@@ -16,13 +16,14 @@ from tracekit.evidence import UNPROVEN_BLOCKS, UNPROVEN_BYTES, check_held
 from tracekit.indexing import full_key, span, within
 from tracekit.layout import ArrayLayout, Shape
 from tracekit.marker import unchanged
-from tracekit.parts import ShardPart, in_threads, parts_of_row, read_part
+from tracekit.parts import ShardPart, cut_part, in_threads, parts_of_row, read_part
 from tracekit.store import Store
 from tracekit.store.parallel import each
 
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
-PART_BYTES = 4 << 20  # what one request to the store gives; less than this is no work for a second thread
+JOB_BYTES = 4 << 20  # less is no work for a second thread
+ROUNDS = 4  # a thread that has done its part takes another: so many for each even out the load
 MOST_BLOCKS_ACROSS = 1 << 14
 Rows = npt.NDArray[np.int64]
 Stretch = tuple[int, int]
@@ -143,27 +144,34 @@ class StoredRows:
             row_bytes = math.prod(shape[1:]) * self.layout.dtype.itemsize
             check_held(self.store, self.layout, self.rows.tolist(), row_bytes)
         out = np.empty(shape, self.layout.dtype)
-        parts = self._parts(middle)
         written = [position for position, row in enumerate(self.rows.tolist()) if row not in self.gaps]
-        jobs = [(position, part) for position in written for part in parts]
         if len(written) < len(self.rows):
             out[np.isin(self.rows, list(self.gaps))] = self.layout.fill
+        parts = self._parts(middle)
+        n_chunks = len(written) * sum(len(part.pieces) for part in parts)
+        n_workers = max(self.store.parallel_requests, n_threads if n_chunks > self._chunks_of_job else 1)
+        if len(written) * len(parts) < n_workers * ROUNDS:
+            parts = [less for part in parts for less in cut_part(part, self._chunks_of_job)]
+        jobs = [(position, part) for position in written for part in parts]
 
-        def work(share: list[tuple[int, ShardPart]]) -> None:
-            for position, part in share:
-                read_part(self.store, self.layout, int(self.rows[position]), part, out[position])
+        def work(job: tuple[int, ShardPart]) -> None:
+            position, part = job
+            read_part(self.store, self.layout, int(self.rows[position]), part, out[position])
 
-        waiting = self.store.parallel_requests
         with unchanged(self.store, self.generation):
-            in_threads(work, jobs, max(waiting, n_threads if out.nbytes > PART_BYTES else 1))
+            in_threads(work, jobs, n_workers)
         return out.reshape(*out.shape[:-1], *self.tail)
+
+    @property
+    def _chunks_of_job(self) -> int:
+        return max(1, JOB_BYTES // (math.prod(self.layout.chunk) * self.layout.dtype.itemsize))
 
     def _parts(self, middle: Sequence[range]) -> list[ShardPart]:
         """Say what of each row is to be read, the same for every row."""
         parts: list[ShardPart] = []
         place = 0
         for start, stop in self.stretches:
-            parts += parts_of_row(self.layout, (*middle, range(start, stop)), place, PART_BYTES)
+            parts += parts_of_row(self.layout, (*middle, range(start, stop)), place)
             place += stop - start
         return parts
 

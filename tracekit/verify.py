@@ -132,7 +132,8 @@ def _read_series_chunk(store: Store, item: Item, result: _Result) -> None:
 def _read_shard(store: Store, item: Item, result: _Result) -> None:
     layout = item.layout
     try:
-        entries = read_index(store, layout, item.key)
+        with store.open(item.key) as shard:
+            entries = read_index(shard, layout, f"{store.url}/{item.key}")
         _check_end(store, item, entries.reshape(-1, 2))
     except TraceError as error:
         result.faults.append(_fault(item, None, error))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tracekit import layout as layouts
 from tracekit.errors import DamagedTraceError
 from tracekit.layout import METADATA, rows_layout, series_layout
+from tracekit.pieces import pieces_of, read_pieces
 from tracekit.schema import Field, Rows, Series
-from tracekit.shards import encode_row, read_shard
+from tracekit.shards import encode_row
 from tracekit.store import LocalStore
 
 
@@ -24,6 +25,11 @@ def written(folder, rows, values, codec="lz4"):
         for key, data in encode_row(layout, row, row_values):
             store.put(key, data)
     return store, layout
+
+
+def read_shard(store, layout, index, wanted, out):
+    """Read a part of one shard."""
+    read_pieces(store, layout, layout.object_key(index), pieces_of(layout, wanted), out)
 
 
 @pytest.fixture

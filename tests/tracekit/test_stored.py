@@ -54,11 +54,11 @@ def test_every_scheduler(trace, scheduler):
 
 def test_opening_and_slicing_read_no_values(trace, monkeypatch):
     keys = []
-    get, get_range = LocalStore.get, LocalStore.get_range
-    monkeypatch.setattr(LocalStore, "get", lambda self, key: keys.append(key) or get(self, key))
-    monkeypatch.setattr(
-        LocalStore, "get_range", lambda self, key, *a: keys.append(key) or get_range(self, key, *a)
-    )
+    for name in ("get", "open"):
+        real = getattr(LocalStore, name)
+        monkeypatch.setattr(
+            LocalStore, name, lambda self, key, real=real: keys.append(key) or real(self, key)
+        )
 
     lazy = open_trace(trace.attrs["path"])["g"]["w"].isel(visit=2).sum()
 

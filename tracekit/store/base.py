@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
+
+from tracekit.store.objects import StoredObject
 
 Durability = Literal["fsync", "rename"]
 
@@ -30,6 +33,9 @@ class Store(Protocol):
 
         What lies beyond the object's end is left out.
         """
+
+    def open(self, key: str) -> AbstractContextManager[StoredObject]:
+        """Open an object for several reads."""
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object in place, whole; its content is durable on return."""

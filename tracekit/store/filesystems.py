@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from fsspec.core import url_to_fs
 
 from tracekit.errors import StoreError
+from tracekit.store.objects import Ranges, StoredObject
 
 
 class FilesystemStore:
@@ -59,6 +61,10 @@ class FilesystemStore:
         """Give `length` bytes from `start` (from the end if negative), or None where there is no object."""
         data = self._get(key, start, start + length if start >= 0 else None)
         return None if data is None else data[:length]
+
+    def open(self, key: str) -> AbstractContextManager[StoredObject]:
+        """Open an object for several reads."""
+        return contextlib.nullcontext(Ranges(self, key))
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object in place."""

@@ -8,10 +8,12 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tracekit.guard import Guard
 from tracekit.store.base import Durability
+from tracekit.store.objects import OpenFile, open_file
 
 PARTIAL = ".{}.{}.partial"
 
@@ -58,15 +60,12 @@ class LocalStore:
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
         """Give `length` bytes from `start` (from the end if negative), or None where there is no object."""
-        descriptor = self._guard.open(key)
-        if descriptor is None:
-            return None
-        try:
-            size = os.fstat(descriptor).st_size
-            first = min(start, size) if start >= 0 else max(0, size + start)
-            return os.pread(descriptor, min(length, size - first), first)
-        finally:
-            os.close(descriptor)
+        with self.open(key) as file:
+            return file.range(start, length)
+
+    def open(self, key: str) -> AbstractContextManager[OpenFile]:
+        """Open an object for several reads: a file, and no other that takes its place meanwhile."""
+        return open_file(self._guard.open(key))
 
     def put(self, key: str, data: bytes) -> None:
         """Write beside, flush to disk, rename into place."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import NoReturn
 
 from tracekit.errors import TraceError
+from tracekit.store.objects import Ranges, StoredObject
 
 _SHARED: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 _LOCK = threading.Lock()
@@ -53,6 +56,10 @@ class MemoryStore:
             return None
         first = start if start >= 0 else max(0, len(data) + start)
         return data[first : first + length]
+
+    def open(self, key: str) -> AbstractContextManager[StoredObject]:
+        """Open an object for several reads."""
+        return contextlib.nullcontext(Ranges(self, key))
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object in place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import obstore
@@ -13,6 +14,7 @@ from obstore.store import GCSStore, S3Store
 from tracekit.errors import StoreError
 from tracekit.store.endpoints import plain_http_is_safe, s3_endpoint
 from tracekit.store.explaining import explained, names_no_bucket
+from tracekit.store.objects import Ranges, StoredObject
 
 if TYPE_CHECKING:
     from obstore import SuffixRange
@@ -84,6 +86,10 @@ class RemoteStore:
         with self._explaining(key):
             data = self._get(key, asked)
         return None if data is None else data[:length]
+
+    def open(self, key: str) -> AbstractContextManager[StoredObject]:
+        """Open an object for several reads."""
+        return contextlib.nullcontext(Ranges(self, key))
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object in place, and wait until the store has it."""
