@@ -13,21 +13,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-import dask
 import dask.array as da
 import numpy as np
 from dask.array.core import graph_from_arraylike
-from dask.base import tokenize
-from dask.delayed import Delayed
+from dask.base import get_scheduler, tokenize
 from dask.highlevelgraph import HighLevelGraph
+from dask.local import get_sync
 from dask.system import CPU_COUNT
 
 from tracekit.stored import StoredRows, Stretch, Values
 
-SYNCHRONOUS = ("sync", "synchronous", "single-threaded")
+
+class _DaskArray(type):
+    """A class that is `dask.array.Array` to whoever compares classes.
+
+    xarray refuses to compute or combine chunked arrays of several types, and a subclass is another type to it
+    (`xarray.namedarray.parallelcompat.get_chunked_array_type`): without this, a Dataset of a stored array and
+    of one made from it could not be loaded.
+    """
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is da.Array
+
+    def __hash__(cls) -> int:
+        return hash(da.Array)
 
 
-class StoredArray(da.Array):  # type: ignore[misc]
+class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
     """A dask array of stored rows. Whatever is made of it, other than a slice, is an ordinary dask array."""
 
     stored: StoredRows
@@ -62,17 +74,18 @@ class StoredArray(da.Array):  # type: ignore[misc]
         facts = (stored.rows, stored.stretches, stored.tail, stored.one_row)
         return StoredArray(stored, f"trace-{tokenize(self.name, *facts)}")
 
-    def compute(self, **settings: Any) -> Values:
+    def compute(self, scheduler: Any = None, **settings: Any) -> Values:
         """Read all of it in one task, in several threads; `np.asarray` and xarray's `values` come here too.
 
-        Of several arrays computed together, dask reads the blocks, and puts them together.
+        `scheduler` and `settings` are those of `dask.compute`; there is nothing to traverse or to optimize.
         """
-        synchronous = dask.config.get("scheduler", None) in SYNCHRONOUS
+        get = get_scheduler(scheduler=scheduler, collections=[self])
         name = f"read-{self.name}"
-        task = (StoredRows.read, self.stored, 1 if synchronous else CPU_COUNT)
-        # a dask array would copy what it is given; a `Delayed` does not
-        read = Delayed(name, HighLevelGraph.from_collections(name, {name: task}))
-        values: Values = read.compute(**settings)
+        task = (StoredRows.read, self.stored, 1 if get is get_sync else CPU_COUNT)
+        settings = {
+            key: value for key, value in settings.items() if key not in ("traverse", "optimize_graph")
+        }
+        values: Values = get({name: task}, [name], **settings)[0]
         return values
 
 

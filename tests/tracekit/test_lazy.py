@@ -6,6 +6,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,22 @@ def test_what_is_made_of_it_is_an_ordinary_array_of_blocks(trace):
     assert together[1] == VALUES.sum(dtype="f8")
     np.testing.assert_array_equal(together[2], VALUES[2])
     np.testing.assert_array_equal(values.persist(), VALUES)
+
+
+def test_stored_arrays_go_with_what_is_made_of_them(trace):
+    """To xarray, which refuses to mix types of chunked arrays, all are of one type."""
+    one, other = trace["weights"]["w1"], trace["weights"]["w2"]
+    norm = (other**2).sum("axis1_5")
+    added = xr.apply_ufunc(np.add, one, other + 1, dask="parallelized")
+    loaded = xr.Dataset({"one": one, "norm": norm, "added": added}).load()
+    first, second = VALUES.reshape(N_VISITS, -1, 2, 5)[:, [1, 2]].swapaxes(0, 1)
+
+    np.testing.assert_array_equal(loaded["one"], first)
+    np.testing.assert_array_equal(loaded["norm"], (second**2).sum(2))
+    np.testing.assert_array_equal(loaded["added"], first + second + 1)
+    for pair in ((one, other + 1), (other + 1, one)):
+        found = xr.concat(pair, "place", coords="minimal", compat="override")
+        np.testing.assert_array_equal(found, np.stack([np.asarray(item) for item in pair]))
 
 
 def test_a_slice_is_named_by_what_it_holds(trace):
