@@ -14,6 +14,7 @@
     │       └── TraceInUseError      another process writes the trace
     ├── ConfigurationError   an experiment's settings make no sense
     ├── TrainingError        a run cannot go on
+    ├── SchedulerError       no dask scheduler answers where one was to compute
     ├── AnalysisError        an analysis cannot be made from the data it was given
     └── PluginError          a plug-in is unknown, or broken
 
@@ -72,6 +73,10 @@ class ConfigurationError(TracekitError, ValueError):
 
 class TrainingError(TracekitError):
     """A run cannot go on, since its loss is no longer a number. Visits already completed are kept."""
+
+
+class SchedulerError(TracekitError, OSError):
+    """No dask scheduler answers where one was to compute."""
 
 
 class AnalysisError(TracekitError, ValueError):

@@ -54,12 +54,14 @@ def analyze() -> None:
 
 
 def _command(analysis: Analysis) -> click.Command:
-    from tracekit.cli.progress import computing
+    from tracekit.cli.computing import SCHEDULER, computing
 
-    def run(runs: tuple[str, ...], as_document: bool, out: Path | None, **options: Any) -> None:
+    def run(
+        runs: tuple[str, ...], as_document: bool, out: Path | None, scheduler: str | None, **options: Any
+    ) -> None:
         traces = _opened(analysis, runs)
-        with computing():
-            result = analysis.build(*traces, **options).compute()
+        with computing(scheduler) as compute:
+            result = compute(analysis.build(*traces, **options))
         report = _with_gaps(analysis.report(result), traces)
         if out is not None:
             _write(out, result, report)
@@ -69,7 +71,7 @@ def _command(analysis: Analysis) -> click.Command:
     count = (
         "one trace" if most == 1 else f"{fewest} traces" if fewest == most else f"{fewest} to {most} traces"
     )
-    return click.Command(
+    command = click.Command(
         analysis.name,
         callback=run,
         help=f"{analysis.summary}\n\nTakes {count}.",
@@ -84,6 +86,7 @@ def _command(analysis: Analysis) -> click.Command:
             *_options(analysis),
         ],
     )
+    return SCHEDULER(command)
 
 
 def _options(analysis: Analysis) -> list[click.Parameter]:

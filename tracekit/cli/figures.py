@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tracekit import plugins
+from tracekit.cli.computing import SCHEDULER, computing
 from tracekit.cli.parameters import TRACE
 from tracekit.errors import AnalysisError, TraceError
 
@@ -32,7 +33,14 @@ FORMATS = ("png", "pdf", "svg")
     default=("png", "pdf"),
     show_default=True,
 )
-def figures(runs: tuple[str, ...], out: Path, only: tuple[str, ...], formats: tuple[str, ...]) -> None:
+@SCHEDULER
+def figures(
+    runs: tuple[str, ...],
+    out: Path,
+    only: tuple[str, ...],
+    formats: tuple[str, ...],
+    scheduler: str | None,
+) -> None:
     """Draw the figures that the traces RUN allow; runs are drawn side by side.
 
     \b
@@ -42,7 +50,8 @@ def figures(runs: tuple[str, ...], out: Path, only: tuple[str, ...], formats: tu
     """
     from tracekit.reading import open_trace
 
-    draw_all(labelled([open_trace(run) for run in runs]), out, names=only, formats=formats)
+    traces = labelled([open_trace(run) for run in runs])
+    draw_all(traces, out, names=only, formats=formats, scheduler=scheduler)
 
 
 def labelled(traces: Sequence[xr.DataTree]) -> dict[str, xr.DataTree]:
@@ -60,6 +69,7 @@ def draw_all(
     *,
     names: Sequence[str] = (),
     formats: Sequence[str] = FORMATS,
+    scheduler: str | None = None,
 ) -> None:
     """Draw figures into a folder, and say of each where it is or why it cannot be drawn."""
     from tracekit.cli.progress import bar
@@ -68,12 +78,12 @@ def draw_all(
     kinds = [plugins.load("tracekit.figures", name) for name in chosen]
     lines: list[str] = []
     n_drawn = 0
-    with bar() as progress:
+    with bar() as progress, computing(scheduler, shown=False) as compute:
         task = progress.add_task("drawing figures", total=len(kinds), note="")
         for kind in kinds:
             progress.update(task, note=kind.name)
             try:
-                figure = kind.draw(kind.build(traces).compute())
+                figure = kind.draw(compute(kind.build(traces)))
             except (AnalysisError, TraceError) as error:
                 lines.append(f"  {kind.name}: not drawn: {error}")
             else:

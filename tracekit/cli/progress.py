@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator
-
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -68,15 +64,3 @@ def bar() -> Progress:
 def waiting(what: str) -> Status:
     """Show that something is going on whose length nobody knows."""
     return Console(stderr=True).status(f"{what} …")
-
-
-@contextlib.contextmanager
-def computing() -> Iterator[None]:
-    """Show a bar for whatever dask computes meanwhile, once it has taken a second."""
-    from dask.diagnostics import ProgressBar
-
-    if not sys.stderr.isatty():
-        yield
-        return
-    with ProgressBar(minimum=1.0, out=sys.stderr):
-        yield

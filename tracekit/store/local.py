@@ -48,7 +48,8 @@ class LocalStore:
         return str(self.root)
 
     def __reduce__(self) -> tuple[type[LocalStore], tuple[Path, Durability]]:
-        return LocalStore, (self.root, self.durability)
+        # absolute, as another process may have another working directory
+        return LocalStore, (self.root.absolute(), self.durability)
 
     def get(self, key: str) -> bytes | None:
         """Give an object, or None where there is none."""
