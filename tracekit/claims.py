@@ -17,11 +17,12 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from tracekit.errors import TraceInUseError
 from tracekit.layout import COMMIT_KEY
+from tracekit.marker import taken_over
 from tracekit.processes import boot_id, is_alive, namespace, process_start
 from tracekit.store import Store
 
@@ -64,10 +65,19 @@ class Holder:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write a trace, held until it is released or taken over."""
+    """The right to write a trace, held until it is released or taken over.
+
+    Parameters
+    ----------
+    store, key
+        Where it lies.
+    by_force : bool
+        Whether it was taken from a writer that may still live.
+    """
 
     store: Store
     key: str
+    by_force: bool = False
 
     def is_held(self) -> bool:
         """Say whether no other writer has taken over."""
@@ -76,10 +86,7 @@ class Claim:
     def check(self) -> None:
         """Raise `TraceInUseError` if another writer has taken over."""
         if not self.is_held():
-            raise TraceInUseError(
-                f"{self.store.url}: another writer has taken this trace over; this one stops, and what it "
-                "had not committed is lost"
-            )
+            raise taken_over(self.store)
 
     def release(self) -> None:
         """Let others write."""
@@ -105,8 +112,9 @@ def take_claim(store: Store, *, force: bool = False) -> Claim:
     text = json.dumps(asdict(Holder.this_process()), indent=2).encode()
     if force:
         store.put(claim.key, text)
-        _clear(store, (key for key in _keys(store) if key != claim.key))
-        return claim
+        others = [key for key in _keys(store) if key != claim.key]
+        _clear(store, others)
+        return replace(claim, by_force=bool(others))
     living: list[str] = []
     for _ in range(ATTEMPTS):
         _refuse(store, _look(store)[0])

@@ -60,6 +60,7 @@ class Committer:
 
     def __init__(self, store: Store, marker: Marker, *, n_planned: int | None, on_error: OnError) -> None:
         self.marker = marker
+        self._tried = marker  # it may be in place even if putting it failed
         self.rows: dict[str, DeclaredRows] = {}
         self.columns: dict[str, Column] = {}
         self.coordinates: dict[str, Column] = {}
@@ -114,7 +115,9 @@ class Committer:
             raise needed[0].error
         self._mark_gaps()
         marker = Marker(snapshots, self.marker.generation)
-        write_marker(self._store, marker)
+        before = {self.marker, self._tried}
+        self._tried = marker
+        write_marker(self._store, marker, before=before)
         self.marker = marker
 
     def _is_needed(self, failure: Failure) -> bool:

@@ -10,14 +10,14 @@ do not look for anything below an array.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from tracekit.codecs import Codec
-from tracekit.errors import DamagedTraceError, NotATraceError, TraceRolledBackError
+from tracekit.errors import DamagedTraceError, NotATraceError, TraceInUseError, TraceRolledBackError
 from tracekit.layout import COMMIT_KEY, METADATA, ArrayLayout
 from tracekit.store import Store
 
@@ -67,12 +67,42 @@ def require_marker(store: Store) -> Marker:
     return marker
 
 
-def write_marker(store: Store, marker: Marker) -> None:
-    """Put the marker in place; durable on return, as is everything put before."""
+def write_marker(store: Store, marker: Marker, *, before: Collection[Marker | None]) -> None:
+    """Put the marker in place; durable on return, as is everything put before.
+
+    Parameters
+    ----------
+    store, marker
+        Where, and what.
+    before : collection of Marker or None
+        What may be there: the marker that this writer put last, or None if there was none.
+
+    Raises
+    ------
+    TraceInUseError
+        If another one is there. A writer that takes a trace over by force changes the marker, so that one
+        that was thought to be dead, and goes on, cannot make anything visible.
+    """
     store.sync()
-    values = np.array([marker.committed, marker.generation], MARKER_LAYOUT.dtype)
-    store.put(MARKER_KEY, MARKER_LAYOUT.codec.encode(values))
+    if not store.exchange(MARKER_KEY, [_encoded(each) for each in before], _encode(marker)):
+        raise taken_over(store)
     store.sync()
+
+
+def taken_over(store: Store) -> TraceInUseError:
+    """Give the error for a writer that is no longer the one."""
+    return TraceInUseError(
+        f"{store.url}: another writer has taken this trace over; this one stops, and what it had not "
+        "committed is lost"
+    )
+
+
+def _encoded(marker: Marker | None) -> bytes | None:
+    return None if marker is None else _encode(marker)
+
+
+def _encode(marker: Marker) -> bytes:
+    return MARKER_LAYOUT.codec.encode(np.array([marker.committed, marker.generation], MARKER_LAYOUT.dtype))
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def take_up(
             return _make_again(store, plan, attributes, claim, marker)
         facts = recorded_facts(store, plan, attributes)
         committed = marker.committed
-        marker = go_back(store, committed)
+        marker = go_back(store, committed, anew=claim.by_force)
         facts["status"] = "running"
         store.put(METADATA, group_metadata(facts))
         behind = committed if snapshots is None else min(snapshots, committed)
@@ -111,7 +111,7 @@ def _make(store: Store, plan: Plan, attributes: Attributes, claim: Claim, genera
     store.put(METADATA, group_metadata(facts))
     timeline = _declare_timeline(declaring, plan)
     store.put(f"{COMMIT_KEY}/{METADATA}", MARKER_LAYOUT.metadata({}))
-    write_marker(store, marker)
+    write_marker(store, marker, before=[read_marker(store)])
     return Beginning(store, claim, facts, marker, 0, declaring, timeline)
 
 
@@ -121,7 +121,7 @@ def _make_again(
     """Make a trace anew in which nothing was committed."""
     generation = marker.generation + 1 if marker else 0
     if marker:
-        write_marker(store, Marker(0, generation))
+        write_marker(store, Marker(0, generation), before=[marker])
     for name in list(store.children()):
         if name not in (METADATA, TIMELINE, COMMIT_KEY):  # if this is cut off too, it still opens
             store.remove(f"{name}/{METADATA}")  # and does not show half a group

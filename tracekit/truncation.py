@@ -66,19 +66,20 @@ def rollback(path: str | os.PathLike[str], snapshots: int, *, force_claim: bool 
         document = read_document(store, METADATA)
         if document["attributes"]["status"] == "complete" and snapshots < committed:
             store.put(METADATA, group_metadata({**document["attributes"], "status": "interrupted"}))
-        go_back(store, snapshots)
+        go_back(store, snapshots, anew=claim.by_force)
     finally:
         claim.release()
 
 
-def go_back(store: Store, snapshots: int) -> Marker:
+def go_back(store: Store, snapshots: int, *, anew: bool = False) -> Marker:
     """Make a trace end after so many snapshots; only the one writer may.
 
-    The marker goes first, so that nothing that is then deleted is visible.
+    The marker goes first, so that nothing that is then deleted is visible. With `anew` it changes in any
+    case: a writer that the trace was taken from, and that still lives, can then no longer commit.
     """
     marker = require_marker(store)
-    kept = Marker(snapshots, marker.generation + (snapshots < marker.committed))
-    write_marker(store, kept)
+    kept = Marker(snapshots, marker.generation + (anew or snapshots < marker.committed))
+    write_marker(store, kept, before=[marker])
     store.sweep()
     if open_ended(store):
         trim(store, snapshots)

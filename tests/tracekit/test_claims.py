@@ -15,7 +15,8 @@ import pytest
 
 from tracekit import Plan, TraceWriter, open_trace, processes
 from tracekit.claims import CLAIMS_KEY, Holder, take_claim
-from tracekit.errors import TraceInUseError
+from tracekit.errors import TraceInUseError, TraceWriteError
+from tracekit.marker import MARKER_KEY
 from tracekit.store import LocalStore, open_store
 from tracekit.testing.written import write_example_trace
 
@@ -130,6 +131,56 @@ def test_a_writer_that_was_taken_over_stops_at_its_next_commit(place):
     second.commit(PLAN.visit(1))
     assert open_trace(path).attrs["status"] == "running"
     second.close("interrupted")
+
+
+def test_a_writer_that_was_taken_over_within_its_commit_makes_nothing_visible(place, monkeypatch):
+    """It has found its claim in order, and only then is suspended; another one goes on; then it awakes."""
+    path = f"{place}/run.zarr"
+    first = TraceWriter.create(path, PLAN)
+    first.commit(PLAN.visit(0))
+    monkeypatch.setattr(type(first._claim), "check", lambda claim: None)
+    before = open_store(path).get(MARKER_KEY)
+    second = TraceWriter.resume(path, PLAN, force_claim=True)
+    assert open_store(path).get(MARKER_KEY) != before
+
+    with pytest.raises(TraceInUseError, match="another writer has taken this trace over"):
+        first.commit(PLAN.visit(1))
+    assert open_trace(path).attrs["snapshots_committed"] == 1
+    second.commit(PLAN.visit(1))
+    with pytest.raises(TraceInUseError):
+        first.commit(PLAN.visit(2))
+    second.commit(PLAN.visit(2))
+    second.close()
+    assert open_trace(path).attrs["snapshots_committed"] == 3
+
+
+def test_taking_over_from_nobody_does_not_disturb_readers(place):
+    path = f"{place}/run.zarr"
+    first = TraceWriter.create(path, PLAN)
+    first.commit(PLAN.visit(0))
+    first.close("interrupted")
+    before = open_store(path).get(MARKER_KEY)
+    TraceWriter.resume(path, PLAN, force_claim=True).close("interrupted")
+    assert open_store(path).get(MARKER_KEY) == before
+
+
+def test_a_marker_that_was_put_though_the_store_said_no_is_ones_own(tmp_path, monkeypatch):
+    """The folder could not be flushed after the rename, say."""
+    trace = TraceWriter.create(tmp_path / "run.zarr", PLAN)
+    trace.commit(PLAN.visit(0))
+    exchange = LocalStore.exchange
+
+    def exchange_and_fail(*arguments):
+        exchange(*arguments)
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "exchange", exchange_and_fail)
+        with pytest.raises(TraceWriteError, match="good up to visit 0"):
+            trace.commit(PLAN.visit(1))
+    trace.commit(PLAN.visit(2))
+    trace.close()
+    assert open_trace(tmp_path / "run.zarr").attrs["snapshots_committed"] == 3
 
 
 def test_this_very_process(place):

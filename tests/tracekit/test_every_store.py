@@ -4,6 +4,7 @@ import itertools
 import threading
 import uuid
 
+import obstore
 import pytest
 
 from tracekit.errors import StoreError
@@ -92,6 +93,54 @@ def test_deleting_leaves_nothing_and_a_new_start(store):
     assert not store.exists()
     store.put("h", b"1")
     assert list(store.children()) == ["h"]
+
+
+def test_an_object_is_exchanged_only_for_what_is_there(store):
+    assert not store.exchange("a/b", [b"1"], b"2")
+    assert store.get("a/b") is None
+    assert store.exchange("a/b", [b"1", None], b"2")
+    assert not store.exchange("a/b", [None], b"3")
+    assert not store.exchange("a/b", [b"1", b"3"], b"3")
+    assert store.get("a/b") == b"2"
+    assert store.exchange("a/b", [b"1", b"2"], b"3")
+    assert store.get("a/b") == b"3"
+
+
+@pytest.mark.parametrize("at_first", [None, b"0"])
+def test_of_many_exchanges_at_once_one_succeeds(place, at_first):
+    store = open_store(f"{place}/store", "rename")
+    if at_first is not None:
+        store.put("a", at_first)
+    for number in range(1, 11):
+        old = store.get("a")
+        start, done = threading.Barrier(4), []
+
+        def exchange(mine, start=start, old=old, done=done):
+            start.wait()
+            if store.exchange("a", [old], mine):
+                done.append(mine)
+
+        threads = [threading.Thread(target=exchange, args=(f"{number} {n}".encode(),)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert done == [store.get("a")]
+
+
+def test_an_exchange_whose_answer_was_lost_has_happened(s3, monkeypatch):
+    """The client puts once more then, and is told that something else is there: its own."""
+    store = open_store(f"{s3}/store")
+    store.put("a", b"1")
+    put = obstore.put
+
+    def put_twice(*arguments, **settings):
+        put(*arguments, **settings)
+        put(*arguments, **settings)
+
+    monkeypatch.setattr(obstore, "put", put_twice)
+    assert store.exchange("a", [b"1"], b"2")
+    assert store.exchange("b", [None], b"2")
 
 
 def test_more_objects_than_a_page_of_a_listing_or_deletion(s3):

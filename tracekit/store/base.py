@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
@@ -39,6 +39,13 @@ class Store(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object in place, whole; its content is durable on return."""
+
+    def exchange(self, key: str, old: Collection[bytes | None], new: bytes) -> bool:
+        """Put an object if what is there is one of `old` (None: nothing is); say whether it was.
+
+        Of two that exchange the same object at once, one is told that it was not; not at every file system
+        behind fsspec, though.
+        """
 
     def sync(self) -> None:
         """Make the names of all objects put so far durable."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -72,6 +72,13 @@ class FilesystemStore:
         with self._explaining(key):
             self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._filesystem.pipe_file(path, data)
+
+    def exchange(self, key: str, old: Collection[bytes | None], new: bytes) -> bool:
+        """Look, then put an object if what is there is one of `old`; another writer may come in between."""
+        if self.get(key) not in old:
+            return False
+        self.put(key, new)
+        return True
 
     def sync(self) -> None:
         """Do nothing: fsspec knows nothing of it."""

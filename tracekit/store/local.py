@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -84,6 +85,20 @@ class LocalStore:
             raise
         self._changed(path.parent)
 
+    def exchange(self, key: str, old: Collection[bytes | None], new: bytes) -> bool:
+        """Put an object if what is there is one of `old`; say whether it was.
+
+        The folder is locked meanwhile; the kernel unlocks it if the process ends. Where a file system has no
+        locks, another writer may come between the look and the put.
+        """
+        folder = (self.root / key).parent
+        self._make_folder(folder)
+        with _locked(folder):
+            if self.get(key) not in old:
+                return False
+            self.put(key, new)
+        return True
+
     def sync(self) -> None:
         """Flush the folders that got new names."""
         with self._lock:
@@ -149,6 +164,17 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import NoReturn
 
@@ -65,6 +65,14 @@ class MemoryStore:
         """Put an object in place."""
         with _LOCK:
             _SHARED[self._name][key] = bytes(data)
+
+    def exchange(self, key: str, old: Collection[bytes | None], new: bytes) -> bool:
+        """Put an object if what is there is one of `old`; say whether it was."""
+        with _LOCK:
+            if _SHARED[self._name].get(key) not in old:
+                return False
+            _SHARED[self._name][key] = bytes(new)
+        return True
 
     def sync(self) -> None:
         """Do nothing: there is nothing more durable than this memory."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, GenericError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 from obstore.store import GCSStore, S3Store
 
 from tracekit.errors import StoreError
@@ -17,7 +17,7 @@ from tracekit.store.explaining import explained, names_no_bucket
 from tracekit.store.objects import Ranges, StoredObject
 
 if TYPE_CHECKING:
-    from obstore import SuffixRange
+    from obstore import PutMode, SuffixRange, UpdateVersion
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
     ByteRange = tuple[int, int] | SuffixRange
@@ -96,6 +96,23 @@ class RemoteStore:
         with self._explaining(key):
             obstore.put(self._client, key, data, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
 
+    def exchange(self, key: str, old: Collection[bytes | None], new: bytes) -> bool:
+        """Put an object if what is there is one of `old`; say whether it was.
+
+        The put is conditional (`If-Match`, `If-None-Match: *`), which S3 and Google Cloud Storage know. A
+        server that pays no attention to it may let two writers in at once.
+        """
+        with self._explaining(key):
+            found, mode = self._get_for_exchange(key)
+            if found not in old:
+                return False
+            try:
+                obstore.put(self._client, key, new, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                # another writer, or this very put: repeated, because its first answer was lost
+                return self._get(key, None) == new
+        return True
+
     def sync(self) -> None:
         """Do nothing: what was put is durable, and so is its name."""
 
@@ -145,6 +162,21 @@ class RemoteStore:
             if "non-partial response" in str(error):  # some servers' answer where the object is empty
                 return _cut(self._get(key, None), asked)
             raise
+
+    def _get_for_exchange(self, key: str) -> tuple[bytes | None, PutMode]:
+        """Give an object, and what makes a put fail if another has come in its place."""
+        try:
+            found = obstore.get(self._client, key)
+        except FileNotFoundError as error:
+            if names_no_bucket(error):
+                raise
+            return None, "create"
+        same: UpdateVersion = {}
+        if found.meta["e_tag"] is not None:
+            same["e_tag"] = found.meta["e_tag"]
+        if found.meta["version"] is not None:
+            same["version"] = found.meta["version"]
+        return bytes(found.bytes()), same
 
     def _list(self, prefix: str) -> tuple[list[str], list[str]]:
         """Give the prefixes and the keys directly under a prefix."""
