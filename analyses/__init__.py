@@ -1,6 +1,7 @@
 """The numbers of tracekit: lazy measures of training traces, and how sure they are."""
 
 from analyses.inference import order_test, recovery_interval
+from analyses.inputs import per_visit
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
 from analyses.trajectories import displacement, pca, step_length, turning_angle
@@ -14,6 +15,7 @@ __all__ = [
     "online_loss",
     "order_test",
     "pca",
+    "per_visit",
     "recovery",
     "recovery_interval",
     "residual_cosine",

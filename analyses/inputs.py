@@ -68,8 +68,49 @@ def variable(dataset: xr.Dataset, name: str) -> xr.DataArray:
     raise AnalysisError(f"no variable {name!r}, found {', '.join(sorted(names)) or 'none'}{hint}")
 
 
+def per_visit(values: xr.DataArray, update_index: int = 0) -> xr.DataArray:
+    """Give one row per visit of tensors that may have been recorded at several updates of each.
+
+    Parameters
+    ----------
+    values : DataArray
+        Dims (update, …), as from `tracekit.flat`. Values with dims (visit, …) are given back as they are.
+    update_index : int
+        Which update of each visit, from 0.
+
+    Returns
+    -------
+    DataArray, dims (visit, …)
+        Lazy if the values are. Visits without such an update are left out.
+
+    Raises
+    ------
+    AnalysisError
+        If no update of that index was recorded, or the values do not say which update they are from.
+
+    Examples
+    --------
+    >>> coords = {"update": [0, 1, 2, 3], "update_visit": ("update", [1, 1, 2, 2])}
+    >>> coords |= {"update_index": ("update", [0, 1, 0, 1])}
+    >>> rows = xr.DataArray([[1.0], [2.0], [3.0], [4.0]], coords, ("update", "element"))
+    >>> per_visit(rows, 1).sel(visit=2).values
+    array([4.])
+    """
+    if "update" not in values.dims:
+        return values
+    indices = coordinate(values, "update_index")
+    chosen = values.isel(update=np.flatnonzero(indices == update_index))
+    if indices.size and not chosen.size:
+        found = ", ".join(map(str, sorted(set(indices.tolist()))))
+        raise AnalysisError(
+            f"{values.name}: recorded at updates of index {found}, not {update_index}; choose one of those"
+        )
+    chosen = chosen.rename(update_visit="visit").swap_dims(update="visit")
+    return chosen.reset_coords(["update", "update_index"], drop=True)
+
+
 def coordinate(array: xr.DataArray, name: str) -> Integers:
-    """Give an integer coordinate along `visit` that is in memory.
+    """Give an integer coordinate that is in memory.
 
     Raises
     ------
@@ -79,8 +120,7 @@ def coordinate(array: xr.DataArray, name: str) -> Integers:
     if name not in array.coords:
         found = ", ".join(str(known) for known in array.coords) or "none"
         raise AnalysisError(
-            f"{array.name}: expected a coordinate {name!r} along visit, found {found}; "
-            "take it from an opened trace"
+            f"{array.name}: expected a coordinate {name!r}, found {found}; take it from an opened trace"
         )
     found_coordinate = array.coords[name]
     if found_coordinate.chunks is not None:

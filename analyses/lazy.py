@@ -83,8 +83,11 @@ def require_dims(array: xr.DataArray, dims: Dims) -> None:
     """Raise `AnalysisError` unless the array has all of the dims."""
     missing = [dim for dim in dims if dim not in array.dims]
     if missing:
+        repair = "rename or add it"
+        if missing[0] == "visit" and "update" in array.dims:
+            repair = "take one update of each visit with analyses.per_visit"
         raise AnalysisError(
-            f"{array.name or 'array'}: expected dim {missing[0]!r}, found dims {array.dims}; rename or add it"
+            f"{array.name or 'array'}: expected dim {missing[0]!r}, found dims {array.dims}; {repair}"
         )
 
 

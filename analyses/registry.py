@@ -9,6 +9,7 @@ import xarray as xr
 
 from analyses import reports
 from analyses.inference import order_test, recovery_interval
+from analyses.inputs import per_visit
 from analyses.kernels.inference import Alternative, Method
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
@@ -125,7 +126,7 @@ def _flat(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArray:
             f"{_path(trace)}: expected {kind!r}, found {_listed(known)}; "
             "record it, or choose one of those found"
         )
-    return flat(trace, kind, select=select)
+    return per_visit(flat(trace, kind, select=select))
 
 
 def _listed(names: Collection[str]) -> str:
@@ -147,7 +148,8 @@ RESAMPLING_OPTIONS = {
     "seed": "Seed of the drawing.",
 }
 VALUE_OPTIONS = {
-    "kind": "What is compared: weights, gradients, activations, or any other kind in the trace.",
+    "kind": "What is compared: weights, gradients, activations, or any other kind in the trace; of rows per "
+    "update, that of the first update of each visit.",
     "select": "A glob over the names of parameters or modules; all of them if not given.",
 }
 

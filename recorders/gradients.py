@@ -9,6 +9,7 @@ from recorders.keeping import Keep, Kept
 from recorders.selection import Selection, select_parameters
 from recorders.tensors import fields_of, row_dtype
 from recorders.undisturbed import undisturbed
+from recorders.updates import UpdateChoice, Updates
 from tracekit.cadence_forms import WhenForm
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
@@ -18,14 +19,17 @@ from tracekit.writer import TraceWriter
 GROUP = "gradients"
 TASK_GROUP = "task_gradients"
 UNITS = "loss per unit of the parameter"
+OF_ANY = {"long_name": "gradient of the update", "units": UNITS}
+OF_FIRST = {"long_name": "gradient of the first update of the visit", "units": UNITS, "update_index": 0}
 
 
 class GradientRecorder(TensorRecorder):
-    """Record the gradient that the first update of a visit uses: `gradients`, dims (visit, element).
+    """Record the gradients that updates use: `gradients`, dims (visit, element) or (update, element).
 
-    The row at visit v belongs to the visit that leads to snapshot v; the gradient is taken before the update,
-    at the weights of snapshot v - 1, after clipping: it is what the optimizer sees. A parameter that the loss
-    does not depend on has gradient zero.
+    A gradient is taken before its update, at the weights that the update changes, after clipping: it is what
+    the optimizer sees. A parameter that the loss does not depend on has gradient zero. With `updates="first"`
+    there is one row per visit: the row at visit v belongs to the visit that leads to snapshot v, and its
+    gradient is taken at the weights of snapshot v - 1. Otherwise there is one row per update.
 
     Parameters
     ----------
@@ -33,6 +37,8 @@ class GradientRecorder(TensorRecorder):
         At which visits and in which form; see `recorders.base.TensorRecorder`.
     select : optional
         Which parameters, see `recorders.selection.Selection`; all of them if None.
+    updates : {"first", "all"} or sequence of int
+        Which updates of a recorded visit: the first, all of them, or those of the given indices, from 0.
     """
 
     def __init__(
@@ -41,30 +47,34 @@ class GradientRecorder(TensorRecorder):
         select: Selection = None,
         when: WhenForm | None = None,
         keep: Keep = "full",
+        *,
+        updates: Updates = "first",
     ) -> None:
         super().__init__(every, when, keep)
         self._selection = select
+        self._updates = UpdateChoice(updates)
 
     def start(self, run: Run, trace: TraceWriter) -> None:
-        """Declare one row per chosen visit that trains something."""
+        """Declare one row per chosen visit that trains something, or per chosen update."""
         parameters = select_parameters(run.model, self._selection)
         self._parameters = list(parameters.values())
-        visits = tuple(visit for visit in self._visits(run.plan) if visit > 0)
-        attributes = {
-            "long_name": "gradient of the first update of the visit",
-            "units": UNITS,
-            "update_index": 0,
-        }
-        dtype = row_dtype(self._parameters)
+        visits, updates = self._updates.samples(run.plan, self._visits(run.plan))
         rows = Rows(
-            GROUP, fields_of(parameters), visits, dtype=dtype, phase="before update", attributes=attributes
+            GROUP,
+            fields_of(parameters),
+            visits,
+            dtype=row_dtype(self._parameters),
+            phase="before update",
+            attributes=OF_FIRST if updates is None else OF_ANY,
+            updates=updates,
         )
         self._kept = Kept(self._keep, trace, rows)
 
     def before_update(self, update: Update) -> None:
         """Copy the gradients: the optimizer and the next backward pass change them in place."""
-        if update.index == 0 and self._fires(update.visit.number):
-            self._kept.put(update.visit.number, [parameter.grad for parameter in self._parameters])
+        if update in self._updates and self._fires(update.visit.number):
+            gradients = [parameter.grad for parameter in self._parameters]
+            self._kept.put(self._updates.number(update), gradients)
 
     def stop(self) -> None:
         """Let go of the parameters."""

@@ -1,6 +1,6 @@
 """The form in which a recorder keeps its tensors: it gives tensors, and each form makes a row of them.
 
-A form is declared from the `Rows` that would hold the tensors in full, and fills one row per visit. Every
+A form is declared from the `Rows` that would hold the tensors in full, and fills one row per sample. Every
 recorder of tensors goes through here, so that whatever it captures can be kept in every form.
 """
 
@@ -72,11 +72,11 @@ class Kept:
         for _, rows in self._forms:
             trace.declare_rows(rows)
 
-    def put(self, visit: int, tensors: Tensors) -> None:
-        """Put a row of tensors; they are copied before this returns."""
-        self.put_parts(visit, [tensors])
+    def put(self, sample: int, tensors: Tensors) -> None:
+        """Put the row of a visit, or of an update; tensors are copied before this returns."""
+        self.put_parts(sample, [tensors])
 
-    def put_parts(self, visit: int, parts: Iterable[Tensors]) -> None:
+    def put_parts(self, sample: int, parts: Iterable[Tensors]) -> None:
         """Put a row with a middle dim: the tensors of each of its places, in order.
 
         They are asked for one by one, and copied before the next are asked for.
@@ -86,7 +86,7 @@ class Kept:
             for (form, rows), row in zip(self._forms, made, strict=True):
                 form.fill(row.reshape(-1, rows.n_elements)[place], tensors)
         for (_, rows), row in zip(self._forms, made, strict=True):
-            self._trace.put_row(rows.group, visit, row)
+            self._trace.put_row(rows.group, sample, row)
 
 
 def parse_keep(keep: Keep) -> tuple[Form, ...]:

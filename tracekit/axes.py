@@ -126,10 +126,14 @@ class OpenAxes:
 
     def place(self, rows: DeclaredRows, sample: int, snapshot: int) -> None:
         """Append a row for the snapshot to come, if the sample is new."""
-        if sample == snapshot and sample not in rows.put:
-            visit = self._coordinates[f"{rows.rows.group}/visit"]
-            rows.row_of[sample] = visit.n_samples
-            visit.append([sample])
+        group, dim = rows.rows.group, rows.rows.sample
+        if sample <= next(reversed(rows.row_of), -1) or (dim == "visit" and sample != snapshot):
+            return
+        number = self._coordinates[f"{group}/{dim}"]
+        rows.row_of[sample], rows.visit_of[sample] = number.n_samples, snapshot
+        number.append([sample])
+        if dim == "update":
+            self._coordinates[f"{group}/update_visit"].append([snapshot])
 
     def n_updates(self, number: int, series: Mapping[str, Column]) -> int:
         """Count those that were seen: every series of updates must have all of them."""

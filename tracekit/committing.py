@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from tracekit.store import Store
 OnError = Literal["stop", "warn"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class DeclaredRows:
     """A kind of tensors being written.
 
@@ -27,20 +28,32 @@ class DeclaredRows:
     ----------
     rows, layout
         What they are, and how they lie.
-    row_of : dict
-        Where the row of each planned visit lies.
     attributes : dict
         Those of the group, as they are in the store.
+    row_of, visit_of : dict
+        Where the row of each sample lies, and the visit it belongs to. A sample is a visit or an update.
     gaps, put : set of int
-        Visits whose rows were lost, and visits whose rows were handed over.
+        Samples whose rows were lost, and samples whose rows were handed over.
     """
 
     rows: Rows
     layout: ArrayLayout
-    row_of: dict[int, int]
     attributes: dict[str, Any]
-    gaps: set[int]
+    row_of: dict[int, int] = field(init=False)
+    visit_of: dict[int, int] = field(init=False)
+    gaps: set[int] = field(init=False)
     put: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        samples = self.rows.samples
+        self.row_of = {sample: row for row, sample in enumerate(samples)}
+        self.visit_of = dict(zip(samples, self.rows.visits, strict=True))
+        self.gaps = set(self.attributes.get(GAPS, []))
+
+    def missing(self, visit: int) -> list[int]:
+        """Give the samples of a visit that were to be put, and were not."""
+        first, last = (find(self.rows.visits, visit) for find in (bisect_left, bisect_right))
+        return [sample for sample in self.rows.samples[first:last] if sample not in self.put]
 
 
 class Committer:
@@ -129,8 +142,8 @@ class Committer:
         if self._on_error == "stop" or (cargo.row is None and cargo.needed):
             return True
         if cargo.row is not None:
-            group, visit = cargo.row
-            self.rows[group].gaps.add(visit)
+            group, sample = cargo.row
+            self.rows[group].gaps.add(sample)
         _warn(f"{self._store.url}: {cargo.name} could not be recorded: {_words(failure.error)}")
         return False
 

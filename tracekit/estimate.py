@@ -13,11 +13,11 @@ from tracekit.errors import TraceWriteError
 from tracekit.layout import METADATA, ArrayLayout, rows_layout, series_layout
 from tracekit.protocols import Recorder, Run
 from tracekit.schedule import Plan
-from tracekit.schema import Rows, Series
+from tracekit.schema import Rows, SampleDim, Series
 from tracekit.shards import INDEX_ENTRY_BYTES
 
 FRAME_BYTES = 16  # header of a blosc frame; what does not compress is stored as it is
-ARRAYS_BESIDE_VALUES = 1  # `visit`
+ARRAYS_BESIDE_VALUES = {"visit": 1, "update": 2}  # `visit`; `update` and `update_visit`
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class CountingWriter:
         layout = rows_layout(rows, self._codec)
         row_bytes = _row_bytes(layout)
         n_files = len(rows.visits) * math.prod(layout.objects[1:])
-        self._add(rows.group, len(rows.fields), len(rows.visits), row_bytes, n_files + _metadata_files(1))
+        n_files += _metadata_files(1, {rows.sample})
+        self._add(rows.group, len(rows.fields), len(rows.visits), row_bytes, n_files)
 
     def declare_series(
         self, series: Sequence[Series], *, labels: Mapping[str, Sequence[str]] | None = None
@@ -82,7 +83,8 @@ class CountingWriter:
             n_files += math.prod(layout.objects)
             n_most = max(n_most, n_samples)
         row_bytes = math.ceil(row_bytes / max(1, n_most))
-        self._add(series[0].group, len(series), n_most, row_bytes, n_files + _metadata_files(len(series)))
+        n_files += _metadata_files(len(series), {item.sample for item in series})
+        self._add(series[0].group, len(series), n_most, row_bytes, n_files)
 
     def _add(self, kind: str, n_tensors: int, n_rows: int, row_bytes: int, n_files: int) -> None:
         self.kinds.append(PlannedKind(kind, n_tensors, n_rows, row_bytes, n_rows * row_bytes, n_files))
@@ -137,6 +139,6 @@ def _row_bytes(layout: ArrayLayout) -> int:
     return per_object * math.prod(layout.objects[1:])
 
 
-def _metadata_files(n_arrays: int) -> int:
-    """Count the files of a group that hold no values: metadata, and the coordinate with its own."""
-    return 1 + n_arrays + 2 * ARRAYS_BESIDE_VALUES
+def _metadata_files(n_arrays: int, samples: Iterable[SampleDim]) -> int:
+    """Count the files of a group that hold no values: metadata, and the coordinates with their own."""
+    return 1 + n_arrays + 2 * sum(ARRAYS_BESIDE_VALUES[sample] for sample in samples)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from tracekit.checks import MalformedError, checking
+from tracekit.checks import MAX_INTEGER, MalformedError, checking
 from tracekit.counts import PLANNED, is_open, room_for_snapshots
 from tracekit.errors import TraceError
 from tracekit.layout import COMMIT_KEY, TIMELINE, ArrayLayout, read_layout
@@ -31,8 +31,8 @@ class Extent:
     ----------
     committed, generation : int
         The commit marker: snapshots committed, and how often the trace was rolled back.
-    planned : int
-        Snapshots that the trace has room for.
+    planned, updates_per_visit : int
+        Snapshots that the trace has room for, and optimizer steps of each visit; 0 if they differ.
     open_ended : bool
         Whether its end was not known when it was begun: see `tracekit.counts`.
     timeline : mapping
@@ -44,22 +44,27 @@ class Extent:
     committed: int
     generation: int
     planned: int
+    updates_per_visit: int
     timeline: Mapping[str, npt.NDArray[Any]]
     damaged: Mapping[str, str] = field(default_factory=dict)
     open_ended: bool = False
+
+    @property
+    def n_updates(self) -> int:
+        """Optimizer steps that there can be."""
+        return (self.planned - 1) * self.updates_per_visit or MAX_INTEGER
 
     def clip(self, visit_of_sample: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Leave out the samples from the first on whose visit is missing or not committed."""
         beyond = (visit_of_sample < 0) | (visit_of_sample >= self.committed)
         return visit_of_sample[: int(np.argmax(beyond))] if beyond.any() else visit_of_sample
 
-    def coords(self, visit: npt.NDArray[np.int64]) -> dict[str, xr.Variable]:
-        """Give the coordinates of samples taken at the given visits."""
-        columns = {
-            name: xr.Variable("visit", values[visit], {"units": UNITS[name]} if name in UNITS else {})
+    def places(self, visit: npt.NDArray[np.int64], dim: str) -> dict[str, xr.Variable]:
+        """Give the place in time of the given visits, as coordinates along `dim`."""
+        return {
+            name: xr.Variable(dim, values[visit], {"units": UNITS[name]} if name in UNITS else {})
             for name, values in self.timeline.items()
         }
-        return {"visit": xr.Variable("visit", visit, {"long_name": "visits completed"}), **columns}
 
 
 def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = False) -> Extent:
@@ -96,7 +101,15 @@ def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = 
 
     each(store, read, TIMELINE_COORDS)
     ordered = {name: timeline[name] for name in TIMELINE_COORDS if name in timeline}
-    return Extent(marker.committed, marker.generation, planned, ordered, damaged, is_open(facts))
+    return Extent(
+        marker.committed,
+        marker.generation,
+        planned,
+        facts.get("updates_per_visit", 0),
+        ordered,
+        damaged,
+        is_open(facts),
+    )
 
 
 def read_checked_marker(store: Store, planned: int) -> Marker:

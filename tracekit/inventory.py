@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Part:
-    """One array: the visit of each of its committed samples; at `gaps` nothing could be written.
+    """One array: the visit of each of its committed samples; nothing could be written of the rows `gaps`.
 
     Of a coordinate, all `n_known` samples are read on opening; as many as the array has if None.
     """
@@ -71,7 +71,7 @@ class Part:
                 visits = whole_stretch(self.visits)
             else:
                 visits = stretches(np.unique(np.asarray(held)).tolist())
-            if self.gaps.isdisjoint(held[:1]):
+            if first not in self.gaps:
                 for index in self.layout.row_objects(first):
                     yield Item(self.layout, index, self.kind, visits)
 
@@ -195,18 +195,24 @@ def _find_group(inventory: Inventory, group: str) -> None:
             n_known = _n_known(inventory, group, layout.dims[0])
             inventory.parts.append(Part(layout, "coordinates", inventory.visits, n_known=n_known))
         elif (visits := found.get(layout.dims[0])) is not None:
-            gaps = _gaps(document, visits) if layout.shard else frozenset()
-            inventory.parts.append(Part(layout, "values", visits, gaps))
+            samples = _samples(inventory, group, layout, len(visits)) if layout.shard else ()
+            inventory.parts.append(Part(layout, "values", visits, _gaps(document, samples)))
 
 
-def _gaps(document: dict[str, Any], visits: Numbers) -> frozenset[int]:
-    """Give the committed visits that could not be written, if the document names any."""
+def _samples(inventory: Inventory, group: str, layout: ArrayLayout, n_samples: int) -> Sequence[int]:
+    """Give the numbers of the committed visits or updates of rows; none if they are damaged."""
+    try:
+        numbers: list[int] = read_known(inventory.store, f"{group}/{layout.dims[0]}", n_samples).tolist()
+    except TraceError:
+        return ()
+    return numbers
+
+
+def _gaps(document: dict[str, Any], samples: Sequence[int]) -> frozenset[int]:
+    """Give the committed rows that could not be written, if the document names any."""
     named = document.get("attributes", {}).get(GAPS)
-    return (
-        frozenset(visits.tolist()) & {n for n in named if type(n) is int}
-        if isinstance(named, list)
-        else frozenset()
-    )
+    missing = {n for n in named if type(n) is int} if isinstance(named, list) else set()
+    return frozenset(row for row, sample in enumerate(samples) if sample in missing)
 
 
 def _visits(inventory: Inventory, group: str, sample: str) -> Numbers | None:

@@ -106,10 +106,9 @@ def _visit_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
     group.planned["visit"] = len(visit)
     with checking(f"{group.store.url}/{group.name}/visit"):
         check_visits(visit, group.extent.planned, "visit", least=0, step=1)
-        check_gaps(group.attributes, visit)
-    if GAPS in group.attributes:
-        group.attributes[GAPS] = [gap for gap in group.attributes[GAPS] if gap < group.extent.committed]
-    yield from group.extent.coords(group.extent.clip(visit)).items()
+    committed = group.extent.clip(visit)
+    yield "visit", xr.Variable("visit", committed, {"long_name": "visits completed"})
+    yield from group.extent.places(committed, "visit").items()
 
 
 def _update_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
@@ -118,13 +117,21 @@ def _update_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
     group.planned["update"] = len(visits)
     with checking(f"{group.store.url}/{group.name}/update"):
         check_visits(visits, group.extent.planned, "update_visit", least=1, step=0)
-        check_visits(update, len(visits), "update", least=0, step=1)
+        check_visits(update, group.extent.n_updates, "update", least=0, step=1)
         if len(update) != len(visits):
             raise MalformedError(f"{len(update)} updates, and visits of {len(visits)}")
     committed = group.extent.clip(visits)
     yield "update_visit", xr.Variable("update", committed)
-    attrs = {"long_name": "optimizer steps before this one"}
-    yield "update", xr.Variable("update", update[: len(committed)], attrs)
+    number = update[: len(committed)]
+    yield "update", xr.Variable("update", number, {"long_name": "optimizer steps before this one"})
+    if group.extent.updates_per_visit:
+        index = number % group.extent.updates_per_visit
+        attrs = {"long_name": "steps of the visit before this one"}
+        yield "update_index", xr.Variable("update", index, attrs)
+    # beside coordinates along visit, those along update need names of their own
+    prefix = "update_" if "visit" in group.children else ""
+    for name, place in group.extent.places(committed, "update").items():
+        yield f"{prefix}{name}", place
 
 
 def _series_dataset(group: _Group) -> xr.Dataset:
@@ -160,6 +167,7 @@ def _tensor_datasets(group: _Group, fields: list[FieldRecord]) -> dict[str, xr.D
     layout = read_layout(group.store, f"{group.name}/values")
     with checking(f"{group.place}, or that of its values"):
         check_rows(layout, group.labels, fields, _room(group, layout))
+        _clip_gaps(group, layout.dims[0])
     parts = {record["name"]: _stored(group, layout, record["offset"], record["shape"]) for record in fields}
     refuse_mere_claims(list(parts.values()))
     named = {record["name"]: _tensor(group, parts[record["name"]], record) for record in fields}
@@ -167,17 +175,28 @@ def _tensor_datasets(group: _Group, fields: list[FieldRecord]) -> dict[str, xr.D
     return {group.name: xr.Dataset(named, group.coords, group.attributes), f"{group.name}/flat": flat}
 
 
+def _clip_gaps(group: _Group, sample: str) -> None:
+    """Leave out the gaps that are not committed, once they are found to be samples that were planned."""
+    if GAPS in group.attributes:
+        planned = None if group.extent.open_ended else _coordinate(group, sample, sample)
+        check_gaps(group.attributes, planned)
+        committed = set(group.coords[sample].values.tolist())
+        group.attributes[GAPS] = [gap for gap in group.attributes[GAPS] if gap in committed]
+
+
 def _stored(group: _Group, layout: ArrayLayout, start: int, shape: list[int]) -> StoredRows:
-    visit, generation = group.coords["visit"].values, group.extent.generation
-    gaps = frozenset(np.flatnonzero(np.isin(visit, group.attributes.get(GAPS, []))).tolist())
+    samples, generation = group.coords[layout.dims[0]].values, group.extent.generation
+    gaps = frozenset(np.flatnonzero(np.isin(samples, group.attributes.get(GAPS, []))).tolist())
     stretches = ((start, start + math.prod(shape)),)
-    rows = np.arange(len(visit))
+    rows = np.arange(len(samples))
     return StoredRows(group.store, layout, rows, stretches, tuple(shape), generation=generation, gaps=gaps)
 
 
 def _tensor(group: _Group, stored: StoredRows, record: FieldRecord) -> xr.Variable:
     """Give one tensor by its shape, with dims that equal shapes share."""
     attrs = {"units": group.attributes.get("units", "1"), "recorded_dtype": record["dtype"]}
+    if "phase" in group.attributes:
+        attrs["phase"] = group.attributes["phase"]
     dims = (*stored.layout.dims[:-1], *axis_dims(record, group.labels))
     return xr.Variable(dims, StoredArray(stored, group.token(record["name"])), attrs)
 
@@ -186,4 +205,6 @@ def _flat_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord])
     stored = _stored(group, layout, 0, list(layout.shape[-1:]))
     attrs = {**group.attributes, "fields": fields}
     values = xr.Variable(layout.dims, StoredArray(stored, group.token("flat", "row")), attrs)
-    return xr.Dataset({"values": values}, attrs=group.attributes)
+    # a child of a DataTree inherits dimension coordinates alone
+    coords = {name: coord for name, coord in group.coords.items() if name not in coord.dims}
+    return xr.Dataset({"values": values}, coords, group.attributes)

@@ -41,9 +41,12 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
         `activations` have one variable per parameter or module, by name, dims (visit, …, axis0_n, axis1_m);
         the same values as one flat row per visit are in their child `flat`, as `values`. Every node carries
         the coordinates `visit` (visits completed), `epoch`, `position` and `trained_task` (-1 at visit 0)
-        and `wall_time_seconds`. What the run was is in the attributes of the root. Visits at which a kind
-        could not be written are missing values (NaN), and named in the attribute `gaps` of its node and of
-        the root.
+        and `wall_time_seconds`. Kinds recorded per update have the dim `update` in place of `visit`, and
+        besides the same places in time the coordinates `update_visit` and `update_index`, the number of the
+        update within its visit; beside coordinates along `visit`, as in `losses`, all those along `update`
+        begin with `update_`. What the run was is in the attributes of the root. Visits (or updates) at which
+        a kind could not be written are missing values (NaN), and named in the attribute `gaps` of its node
+        and of the root.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Rows:
-    """A kind of tensors recorded together, such as all weights: one flat row per sample.
+    """A kind of tensors recorded together, such as all weights: one flat row per visit, or per update.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class Rows:
     fields : sequence of Field
         The tensors, in the order in which they lie in the row.
     visits : sequence of int
-        The visits at which a row will be recorded, ascending.
+        The visit of every row that will be recorded, ascending.
     middle : (name, labels), optional
-        A dim between visit and element, such as `("probe", ("doc a", "doc b"))`.
+        A dim between sample and element, such as `("probe", ("doc a", "doc b"))`.
     dtype : str
         Type of the stored values.
     phase : str
@@ -62,6 +62,14 @@ class Rows:
         Labels of the named axes of fields.
     attributes : mapping
         Anything else a reader should know, `units` among it.
+    updates : sequence of int, optional
+        For rows per update: the update of every row, by its number in the whole run, ascending. A visit may
+        then come several times, once for each of its updates.
+
+    Examples
+    --------
+    >>> Rows("gradients", (Field("w", (2,)),), visits=(1, 1, 2), updates=(0, 1, 2)).dims
+    ('update', 'element')
     """
 
     group: str
@@ -72,6 +80,24 @@ class Rows:
     phase: Phase = "snapshot"
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    updates: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.updates is not None and len(self.updates) != len(self.visits):
+            raise ValueError(
+                f"{self.group}: expected a visit for each of {len(self.updates)} updates, found "
+                f"{len(self.visits)}"
+            )
+
+    @property
+    def sample(self) -> SampleDim:
+        """What there is one row for."""
+        return "visit" if self.updates is None else "update"
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """Numbers of the visits or updates that there are rows for."""
+        return self.visits if self.updates is None else self.updates
 
     @property
     def n_elements(self) -> int:
@@ -91,7 +117,8 @@ class Rows:
     @property
     def dims(self) -> tuple[str, ...]:
         """Names of the dims of the flat array."""
-        return ("visit", self.middle[0], "element") if self.middle else ("visit", "element")
+        middle = (self.middle[0],) if self.middle else ()
+        return (self.sample, *middle, "element")
 
 
 @dataclass(frozen=True)

@@ -105,10 +105,7 @@ def open_ended(store: Store) -> bool:
 
 
 def _truncate_group(store: Store, group: str, snapshots: int) -> None:
-    attributes = read_document(store, f"{group}/{METADATA}").get("attributes", {})
-    gaps = [visit for visit in attributes.get(GAPS, []) if visit < snapshots]
-    if gaps != attributes.get(GAPS, []):
-        store.put(f"{group}/{METADATA}", group_metadata({**attributes, GAPS: gaps}))
+    _truncate_gaps(store, group, snapshots)
     planned = () if open_ended(store) else KNOWN
     for name in list(store.children(group)):
         if name in (METADATA, *planned):
@@ -118,6 +115,18 @@ def _truncate_group(store: Store, group: str, snapshots: int) -> None:
         for number in _beyond(store, layout, n_samples):
             remove_all(store, f"{layout.key}/c/{number}")
         _cut_tail(store, layout, n_samples)
+
+
+def _truncate_gaps(store: Store, group: str, snapshots: int) -> None:
+    """Forget the gaps of a group of rows that are not among the first snapshots."""
+    attributes = read_document(store, f"{group}/{METADATA}").get("attributes", {})
+    if attributes.get(GAPS):
+        dim = read_layout(store, f"{group}/values").dims[0]
+        n_kept = committed_samples(store, group, dim, snapshots)
+        kept = set(read_known(store, f"{group}/{dim}", n_kept).tolist())
+        gaps = [sample for sample in attributes[GAPS] if sample in kept]
+        if gaps != attributes[GAPS]:
+            store.put(f"{group}/{METADATA}", group_metadata({**attributes, GAPS: gaps}))
 
 
 def _beyond(store: Store, layout: ArrayLayout, n_samples: int) -> Iterator[int]:

@@ -32,8 +32,9 @@ from tracekit.tensor_axes import check_axes
 
 TIMELINE_COORDS = ("epoch", "position", "trained_task", "wall_time_seconds")
 SAMPLE_COORDS = ("visit", "update", "update_visit")
+UPDATE_COORDS = ("update_index", *(f"update_{name}" for name in TIMELINE_COORDS))
 NOT_KINDS = (METADATA, TIMELINE, COMMIT_KEY)
-RESERVED = frozenset((*SAMPLE_COORDS, *TIMELINE_COORDS, "element"))
+RESERVED = frozenset((*SAMPLE_COORDS, *TIMELINE_COORDS, *UPDATE_COORDS, "element"))
 PLAN_FACTS = ("n_epochs", "updates_per_visit", "snapshots_planned")
 STATUSES = ("running", "complete", "interrupted", "failed")
 _AXIS = re.compile(r"axis\d+_\d+")
@@ -109,15 +110,15 @@ def check_declared(group: str, attributes: Mapping[str, Any], series: Sequence[s
 
 
 def check_rows(layout: ArrayLayout, labels: Labels, fields: Sequence[FieldRecord], n_samples: int) -> None:
-    """Check that flat rows have one row a visit, a label for each place of the middle, and all the fields."""
+    """Check that flat rows have one row a sample, a label for each place in the middle, and all fields."""
     _check_dims(layout, labels, n_samples, last=("element",))
     if (
-        layout.dims[0] != "visit"
+        layout.dims[0] not in ("visit", "update")
         or layout.chunk[0] != 1
         or layout.object_shape[0] != 1
         or layout.shard is None
     ):
-        raise MalformedError("rows lie in shards, each of one visit")
+        raise MalformedError("rows lie in shards, each of one visit or update")
     for record in fields:
         check_axes(record, labels, layout.dims)
     n_elements = sum(math.prod(record["shape"]) for record in fields)
@@ -150,11 +151,11 @@ def check_visits(values: npt.NDArray[np.int64], planned: int, what: str, *, leas
         raise MalformedError(f"{what}: expected numbers that go up, from {least} to below {planned}")
 
 
-def check_gaps(attributes: Mapping[str, Any], visit: npt.NDArray[np.int64]) -> None:
-    """Check that what could not be written are visits that were planned."""
+def check_gaps(attributes: Mapping[str, Any], planned: npt.NDArray[np.int64] | None) -> None:
+    """Check that what could not be written are visits or updates that were planned, if any were."""
     gaps = [integer(number, GAPS) for number in sequence(attributes.get(GAPS, []), GAPS)]
-    if not set(gaps) <= set(visit.tolist()):
-        raise MalformedError(f"{GAPS}: names visits at which nothing was to be recorded")
+    if planned is not None and not set(gaps) <= set(planned.tolist()):
+        raise MalformedError(f"{GAPS}: names samples at which nothing was to be recorded")
 
 
 def _check_dims(layout: ArrayLayout, labels: Labels, n_samples: int, *, last: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from tracekit.columns import not_repeated
 from tracekit.committing import Committer, DeclaredRows, OnError, refusals
 from tracekit.counts import trim
 from tracekit.errors import TraceWriteError
-from tracekit.layout import CLOCK, GAPS, METADATA, group_metadata, rows_layout
+from tracekit.layout import CLOCK, METADATA, group_metadata, rows_layout
 from tracekit.schedule import Plan, Visit
 from tracekit.schema import Rows, Series, field_records
 from tracekit.shards import encode_row
@@ -182,7 +182,7 @@ class TraceWriter:
         self.close("failed" if error is not None else "complete")
 
     def declare_rows(self, rows: Rows) -> None:
-        """Announce a kind of tensors; one row will be put at each of its visits.
+        """Announce a kind of tensors; one row will be put at each of its visits, or of its updates.
 
         Raises
         ------
@@ -200,10 +200,10 @@ class TraceWriter:
             check_declared(rows.group, attributes)
         found = self._declaring.group(rows.group, attributes)
         layout = self._declaring.array(self._axes.rows_layout(rows_layout(rows, self._codec)), {})
-        self._axes.declare(rows.group, "visit", {"visit": rows.visits})
+        planned = {rows.sample: rows.samples, "update_visit": rows.visits}
+        self._axes.declare(rows.group, rows.sample, planned)
         self._declaring.check()
-        row_of = {visit: row for row, visit in enumerate(rows.visits)}
-        self._state.rows[rows.group] = DeclaredRows(rows, layout, row_of, found, set(found.get(GAPS, [])))
+        self._state.rows[rows.group] = DeclaredRows(rows, layout, found)
 
     def declare_series(
         self, series: Sequence[Series], *, labels: Mapping[str, Sequence[str]] | None = None
@@ -234,33 +234,42 @@ class TraceWriter:
             self._declare_column(item, tuple(len(names[dim]) for dim in item.dims))
         self._declaring.check()
 
-    def put_row(self, group: str, visit: int, values: npt.NDArray[Any]) -> None:
-        """Put the row of a kind at a visit, dims ([middle,] element); it is written in the background.
+    def put_row(self, group: str, sample: int, values: npt.NDArray[Any]) -> None:
+        """Put the row of a kind, dims ([middle,] element); it is written in the background.
+
+        Parameters
+        ----------
+        group : str
+            The kind.
+        sample : int
+            The number of the visit, or of the update in the whole run where the kind has rows per update.
+        values : array
+            The row. It belongs to the writer from now on.
 
         Raises
         ------
         TraceWriteError
-            If the kind, the visit or the shape is not what was declared.
+            If the kind, the sample or the shape is not what was declared.
         """
         declared = self._declared(group)
-        self._axes.place(declared, visit, self._next)
-        if visit not in declared.row_of or visit in declared.put:
-            reason = (
-                "was put already" if visit in declared.put else "is not among the visits it was declared for"
-            )
-            raise TraceWriteError(f"{self.url}/{group}: visit {visit} {reason}")
+        self._axes.place(declared, sample, self._next)
         rows = declared.rows
+        name = f"{group}, {rows.sample} {sample}"
+        if sample not in declared.row_of:
+            raise TraceWriteError(f"{self.url}/{name} is not among the {rows.sample}s it was declared for")
+        if sample in declared.put:
+            raise TraceWriteError(f"{self.url}/{name} was put already")
         if values.shape != rows.row_shape:
             raise TraceWriteError(
-                f"{self.url}/{group}, visit {visit}: expected shape {rows.row_shape} for dims "
-                f"{rows.dims[1:]}, found {values.shape}"
+                f"{self.url}/{name}: expected shape {rows.row_shape} for dims {rows.dims[1:]}, found "
+                f"{values.shape}"
             )
-        declared.put.add(visit)
-        cargo = Cargo(f"{group}, visit {visit}", (group, visit))
-        if visit >= self.committed:
-            self._state.background.put(cargo, encode_row(declared.layout, declared.row_of[visit], values))
-        elif visit not in declared.gaps:
-            self._state.background.do(cargo, partial(self._compare_row, declared, visit, values))
+        declared.put.add(sample)
+        cargo = Cargo(name, (group, sample))
+        if declared.visit_of[sample] >= self.committed:
+            self._state.background.put(cargo, encode_row(declared.layout, declared.row_of[sample], values))
+        elif sample not in declared.gaps:
+            self._state.background.do(cargo, partial(self._compare_row, declared, sample, values))
 
     def put_checkpoint(self, number: int, objects: Iterable[tuple[str, bytes]]) -> None:
         """Put what a run needs to go on after a visit; it is durable before the visit is committed.
@@ -330,13 +339,13 @@ class TraceWriter:
             self._store.put(METADATA, group_metadata(self._attributes))
             self._store.sync()
 
-    def _compare_row(self, declared: DeclaredRows, visit: int, values: npt.NDArray[Any]) -> None:
+    def _compare_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
         """Hold a row that a resumed run gives once more against the one that was committed."""
-        row, n_columns = declared.row_of[visit], values.shape[-1]
+        row, n_columns = declared.row_of[sample], values.shape[-1]
         stored = StoredRows(self._store, declared.layout, np.array([row]), ((0, n_columns),), (n_columns,))
         found = stored[0]
         if found.tobytes() != np.ascontiguousarray(values, found.dtype).tobytes():
-            raise not_repeated(f"{self.url}/{declared.rows.group}, visit {visit}")
+            raise not_repeated(f"{self.url}/{declared.rows.group}, {declared.rows.sample} {sample}")
 
     def _declare_column(self, series: Series, sizes: tuple[int, ...]) -> None:
         attributes = {"units": series.units, "long_name": series.long_name or series.name.replace("_", " ")}
@@ -358,11 +367,7 @@ class TraceWriter:
     def _check_complete(self, number: int) -> None:
         if number != self._next:
             raise TraceWriteError(f"{self.url}: visit {self._next} is the next to commit, found {number}")
-        missing = [
-            group
-            for group, kind in self._state.rows.items()
-            if number in kind.row_of and number not in kind.put
-        ]
+        missing = [group for group, kind in self._state.rows.items() if kind.missing(number)]
         expected = {"visit": number + 1, "update": self._axes.n_updates(number, self._state.columns)}
         missing += [
             f"{key} ({column.n_samples} of {expected[column.layout.dims[0]]} samples)"

@@ -45,7 +45,8 @@ def combine(
 
 
 def _has(tree: xr.DataTree, kind: str) -> bool:
-    return kind in tree.children and tree[kind].sizes.get("visit", 0) > 0
+    sizes = tree[kind].sizes if kind in tree.children else {}
+    return sizes.get("visit", sizes.get("update", 0)) > 0
 
 
 def _made(label: str, tree: xr.DataTree, make: Callable[[xr.DataTree], xr.Dataset]) -> xr.Dataset:

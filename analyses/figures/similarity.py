@@ -18,6 +18,7 @@ from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground
 from analyses.figures.sheet import Layout, sheet
+from analyses.inputs import per_visit
 from analyses.similarity import cosine, gram, residual_cosine
 from tracekit import flat
 
@@ -104,7 +105,7 @@ def build(traces: Mapping[str, xr.DataTree], heatmap: Heatmap) -> xr.Dataset:
 
 
 def _of_run(tree: xr.DataTree, heatmap: Heatmap) -> xr.Dataset:
-    similarity = heatmap.similarity(flat(tree, heatmap.kind), int(tree.attrs["n_tasks"]))
+    similarity = heatmap.similarity(per_visit(flat(tree, heatmap.kind)), int(tree.attrs["n_tasks"]))
     return similarity.to_dataset(name="similarity")
 
 

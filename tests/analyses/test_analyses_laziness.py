@@ -38,6 +38,7 @@ PUBLIC = {
     "online_loss": lambda tree: analyses.online_loss(losses(tree)),
     "order_test": lambda tree: analyses.order_test(scores(tree), scores(tree), n_resamples=20),
     "pca": lambda tree: analyses.pca(analyses.gram(values(tree))),
+    "per_visit": lambda tree: analyses.per_visit(values(tree)),
     "recovery": scores,
     "recovery_interval": lambda tree: analyses.recovery_interval(scores(tree), n_resamples=20),
     "residual_cosine": lambda tree: analyses.residual_cosine(values(tree), window=5),

@@ -141,13 +141,13 @@ def test_a_damaged_group_can_be_left_out(path, key):
         open_trace(path)
 
     trace = open_trace(path, skip_damaged=True)
-    assert set(trace.children) == {"gradients", "losses"}
+    assert set(trace.children) == {"gradients", "losses", "moments"}
     assert list(trace.attrs["damaged"]) == ["weights"]
     assert trace["losses"].eval_loss.values[:, 1].tolist() == [0, 0.5, 1, 1.5, 2]
     report = verify(path)
     assert (report.lost, report.readable, report.sound_commit) == (
         ("weights",),
-        ("gradients", "losses"),
+        ("gradients", "losses", "moments"),
         None,
     )
 

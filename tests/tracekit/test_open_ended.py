@@ -194,10 +194,10 @@ def test_what_a_visit_lacks_is_named(tmp_path):
         declare(trace)
         with pytest.raises(TraceWriteError, match=r"without losses/eval_loss \(0 of 1 samples\)"):
             trace.commit(Visit(0))
-        with pytest.raises(TraceWriteError, match="weights: visit 3 is not"):
+        with pytest.raises(TraceWriteError, match="weights, visit 3 is not"):
             trace.put_row("weights", 3, np.zeros(N_COLUMNS, "f4"))
         trace.put_row("weights", 0, np.zeros(N_COLUMNS, "f4"))
-        with pytest.raises(TraceWriteError, match="weights: visit 0 was put already"):
+        with pytest.raises(TraceWriteError, match="weights, visit 0 was put already"):
             trace.put_row("weights", 0, np.zeros(N_COLUMNS, "f4"))
 
 

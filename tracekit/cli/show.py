@@ -60,10 +60,11 @@ def describe(run: str, *, as_document: bool = False, configuration: bool = False
 
 
 def gap_notes(trace: Any) -> list[str]:
-    """Say which visits of which kinds could not be written."""
+    """Say which visits or updates of which kinds could not be written."""
     return [
-        f"{kind}: missing at visit {', '.join(map(str, visits))}, where it could not be written"
-        for kind, visits in trace.attrs.get("gaps", {}).items()
+        f"{kind}: missing at {trace[kind]['flat']['values'].dims[0]} {', '.join(map(str, samples))}, "
+        "where it could not be written"
+        for kind, samples in trace.attrs.get("gaps", {}).items()
     ]
 
 

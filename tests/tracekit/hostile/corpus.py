@@ -10,13 +10,15 @@ from hostile.texts import large_texts, texts
 ARRAYS = (
     "weights/values",
     "gradients/values",
+    "moments/values",
     "losses/eval_loss",
     "losses/train_loss",
     "visits/epoch",
     "commit",
 )
-GROUPS = ("weights", "gradients", "losses")
-DOCUMENTS = ("", *ARRAYS, *GROUPS, "weights/visit", "losses/update_visit", "visits/wall_time_seconds")
+GROUPS = ("weights", "gradients", "moments", "losses")
+COORDINATES = ("weights/visit", "moments/update", "losses/update_visit", "visits/wall_time_seconds")
+DOCUMENTS = ("", *ARRAYS, *GROUPS, *COORDINATES)
 
 
 def text_edits():
@@ -34,6 +36,7 @@ def document_edits():
         **{key: every_array(key) for key in ARRAYS},
         "weights": every_tensor_group(),
         "gradients": every_tensor_group(),
+        "moments": every_tensor_group(),
         "losses": every_series_group(),
         "": every_root(),
     }
