@@ -98,7 +98,7 @@ def verified(data: memoryview, place: str) -> Bytes:
     return body
 
 
-def check_bytes(data: Buffer, check: Buffer, place: str) -> None:
+def check_bytes(data: Buffer, check: Buffer | memoryview, place: str) -> None:
     """Check that `check` is the checksum of `data`.
 
     Raises
