@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
+from tracekit import Field, Plan, Rows, Series, TraceWriter, load, open_trace
 from tracekit.codecs import CodecName
 
 Arm = Callable[[int], Any]
@@ -146,6 +146,10 @@ def _read_arms(
         weights = open_trace(path)["weights"].to_dataset()
         return lambda number: weights.isel(visit=number * 7 % n_visits).load()
 
+    def loaded_visit(path: Path) -> Arm:
+        weights = open_trace(path)["weights"].to_dataset()
+        return lambda number: load(weights.isel(visit=number * 7 % n_visits))
+
     def parameter(name: str) -> Callable[[Path], Arm]:
         def arm(path: Path) -> Arm:
             values = open_trace(path)["weights"][name]
@@ -163,6 +167,7 @@ def _read_arms(
     yield "everything", 2, every, lambda _: np.array(mapped())
     yield "one visit, as a row", 2, visit, one
     yield f"one visit, {len(FIELDS)} named variables", 2, named_visit, one
+    yield "the same, tracekit.load", 2, loaded_visit, one
     yield "a parameter of 1 MB, all visits", 3, parameter(MEGABYTE_FIELD), columns(MEGABYTE_FIELD)
     yield "a parameter of 1 KB, all visits", 50, parameter(KILOBYTE_FIELD), columns(KILOBYTE_FIELD)
 

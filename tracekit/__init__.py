@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tracekit.recording import Recording
     from tracekit.schedule import Plan, Update, Visit
     from tracekit.schema import Field, Rows, Series
-    from tracekit.tensors import flat, kinds
+    from tracekit.tensors import flat, kinds, load
     from tracekit.truncation import rollback
     from tracekit.writer import TraceWriter
 
@@ -29,13 +29,14 @@ __all__ = [
     "Visit",
     "flat",
     "kinds",
+    "load",
     "open_trace",
     "rollback",
 ]
 
 _HOMES = {
     "errors": ("TracekitError",),
-    "tensors": ("flat", "kinds"),
+    "tensors": ("flat", "kinds", "load"),
     "reading": ("open_trace",),
     "recording": ("Recording",),
     "schedule": ("Plan", "Update", "Visit"),

@@ -5,23 +5,30 @@ task for each of them, and after a second slice whole blocks are read (measured:
 as long as from a memory map). And where all of an array is asked for, its blocks are put together in a copy,
 which costs as much as the reading. So a slice of a `StoredArray` gives a `StoredArray` of fewer rows or
 columns, cut into blocks anew; and to compute one is a single task, which decodes in threads, each value into
-its place.
+its place. `read_arrays` reads several of the same rows so, each chunk once. (Dask could be made to do that
+with an `__dask_optimize__` of their own, but `dask.compute` mixes up the results of arrays whose ways to
+optimize differ.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import dask.array as da
 import numpy as np
+from dask import config, threaded
 from dask.array.core import graph_from_arraylike
-from dask.base import get_scheduler, tokenize
+from dask.base import get_scheduler
 from dask.highlevelgraph import HighLevelGraph
 from dask.local import get_sync
 from dask.system import CPU_COUNT
 
 from tracekit.stored import StoredRows, Stretch, Values
+from tracekit.together import read_together
+
+NOT_SCHEDULED = ("traverse", "optimize_graph")  # settings of `dask.compute` that say what to do before
 
 
 class _DaskArray(type):
@@ -46,10 +53,8 @@ class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
 
     def __new__(cls, stored: StoredRows, name: str) -> Self:
         """Cut the rows into blocks, named by `name`."""
-        chunks = da.core.normalize_chunks(stored.blocks(), stored.shape)
-        self: Self = super().__new__(
-            cls, _graph(stored, chunks, name), name, chunks, meta=np.empty((0,) * stored.ndim, stored.dtype)
-        )
+        chunks = stored.chunks
+        self: Self = super().__new__(cls, _graph(stored, chunks, name), name, chunks, meta=stored.meta)
         self.stored = stored
         return self
 
@@ -71,22 +76,51 @@ class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
         return self._of(self.stored.columns(stretches))
 
     def _of(self, stored: StoredRows) -> StoredArray:
-        facts = (stored.rows, stored.stretches, stored.tail, stored.one_row)
-        return StoredArray(stored, f"trace-{tokenize(self.name, *facts)}")
+        facts = repr((self.name, stored.stretches, stored.tail, stored.one_row)).encode()
+        token = hashlib.blake2b(facts + stored.rows.tobytes(), digest_size=16)
+        return StoredArray(stored, f"trace-{token.hexdigest()}")
 
     def compute(self, scheduler: Any = None, **settings: Any) -> Values:
         """Read all of it in one task, in several threads; `np.asarray` and xarray's `values` come here too.
 
         `scheduler` and `settings` are those of `dask.compute`; there is nothing to traverse or to optimize.
         """
-        get = get_scheduler(scheduler=scheduler, collections=[self])
-        name = f"read-{self.name}"
-        task = (StoredRows.read, self.stored, 1 if get is get_sync else CPU_COUNT)
-        settings = {
-            key: value for key, value in settings.items() if key not in ("traverse", "optimize_graph")
-        }
-        values: Values = get({name: task}, [name], **settings)[0]
-        return values
+        return read_arrays([self], scheduler, **settings)[0]
+
+
+def read_arrays(arrays: Sequence[StoredArray], scheduler: Any = None, **settings: Any) -> list[Values]:
+    """Read arrays in one task, those of the same rows together; `dask.compute` takes two tasks for each."""
+    get = get_scheduler(scheduler=scheduler, collections=arrays)
+    n_threads = 1 if get is get_sync else _threads(settings)
+    if get is threaded.get:
+        get = get_sync  # threads are made below; to hand them the one task takes longer than to begin it
+    name = f"read-{arrays[0].name}-{len(arrays)}"
+    task = (_read_all, [array.stored for array in arrays], n_threads)
+    settings = {key: value for key, value in settings.items() if key not in NOT_SCHEDULED}
+    values: list[Values] = get({name: task}, [name], **settings)[0]
+    return values
+
+
+def _read_all(views: Sequence[StoredRows], n_threads: int) -> list[Values]:
+    found: dict[int, Values] = {}
+    for places in _by_rows(views):
+        group = read_together([views[place] for place in places], n_threads)
+        found.update(zip(places, group, strict=True))
+    return [found[place] for place in range(len(views))]
+
+
+def _by_rows(views: Sequence[StoredRows]) -> list[list[int]]:
+    """Group the places of views by the rows that they show."""
+    groups: dict[Any, list[int]] = {}
+    for place, view in enumerate(views):
+        groups.setdefault(view.same_rows, []).append(place)
+    return list(groups.values())
+
+
+def _threads(settings: Mapping[str, Any] | None = None) -> int:
+    """Give how many threads dask may use."""
+    found = (settings or {}).get("num_workers") or config.get("num_workers", None) or CPU_COUNT
+    return int(found)
 
 
 def _graph(stored: StoredRows, chunks: tuple[tuple[int, ...], ...], name: str) -> HighLevelGraph:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple
 
 from tracekit.layout import ArrayLayout, Shape
-from tracekit.pieces import Piece, Values, pieces_of, read_pieces
-from tracekit.store import Store
+from tracekit.pieces import Copy, Piece
 
-Job = TypeVar("Job")
+
+class Wanted(NamedTuple):
+    """Columns of a row that are wanted, and where they belong: in which output, from which column on."""
+
+    columns: range
+    output: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -24,81 +28,45 @@ class ShardPart:
     ----------
     index : tuple of int
         The place of the shard in the row.
-    target : tuple of slice
-        Where it belongs among what is wanted of the row, dims ([middle,] element).
     pieces : list of Piece
-        What is wanted of each chunk.
+        What is wanted of each chunk, in the order in which they lie.
     """
 
     index: Shape
-    target: tuple[slice, ...]
     pieces: list[Piece]
 
+    def cut(self, n_pieces: int) -> Iterator[ShardPart]:
+        """Cut it into parts of so many chunks."""
+        for first in range(0, len(self.pieces), n_pieces):
+            yield ShardPart(self.index, self.pieces[first : first + n_pieces])
 
-def parts_of_row(layout: ArrayLayout, spans: Sequence[range], place: int) -> Iterator[ShardPart]:
-    """Give the parts that make up a stretch of a row, one for each shard.
 
-    `spans` are dims ([middle,] element); the stretch begins at column `place` of what is wanted.
+def parts_of_row(layout: ArrayLayout, middle: Sequence[range], wanted: Sequence[Wanted]) -> list[ShardPart]:
+    """Give the parts that make up what is wanted of a row, one for each shard; no chunk is in it twice.
+
+    `middle` is what is wanted along the dims before the columns.
     """
-    if any(len(asked) == 0 for asked in spans):
-        return
-    corner = (*(asked.start for asked in spans[:-1]), spans[-1].start - place)
-    sizes = layout.object_shape[1:]
-    grid = [range(s.start // n, -(-s.stop // n)) for s, n in zip(spans, sizes, strict=True)]
-    for index in itertools.product(*grid):
-        edges = [i * n for i, n in zip(index, sizes, strict=True)]
-        stretch = [
-            range(max(s.start, edge), min(s.stop, edge + n))
-            for s, edge, n in zip(spans, edges, sizes, strict=True)
-        ]
-        wanted = (slice(0, 1), *(slice(s.start - e, s.stop - e) for s, e in zip(stretch, edges, strict=True)))
-        target = tuple(slice(s.start - c, s.stop - c) for s, c in zip(stretch, corner, strict=True))
-        yield ShardPart(index, target, pieces_of(layout, wanted))
+    copies: dict[tuple[Shape, Shape], list[Copy]] = defaultdict(list)
+    before = [_overlaps(asked, n, asked.start) for asked, n in zip(middle, layout.chunk[1:-1], strict=True)]
+    in_shard = layout.chunks_per_shard[1:]
+    for item in wanted:
+        along = _overlaps(item.columns, layout.chunk[-1], item.columns.start - item.place)
+        for overlaps in itertools.product(*before, along):
+            chunk, source, target = zip(*overlaps, strict=True)
+            shard = tuple(c // n for c, n in zip(chunk, in_shard, strict=True))
+            place = tuple(c % n for c, n in zip(chunk, in_shard, strict=True))
+            copies[shard, place].append(Copy(item.output, source, target))
+    parts: dict[Shape, list[Piece]] = defaultdict(list)
+    for shard, place in sorted(copies):
+        parts[shard].append(Piece((0, *place), tuple(copies[shard, place])))
+    return [ShardPart(*part) for part in parts.items()]
 
 
-def cut_part(part: ShardPart, n_pieces: int) -> Iterator[ShardPart]:
-    """Cut a part into parts of so many chunks, for several threads to read."""
-    for first in range(0, len(part.pieces), n_pieces):
-        yield ShardPart(part.index, part.target, part.pieces[first : first + n_pieces])
-
-
-def read_part(store: Store, layout: ArrayLayout, row: int, part: ShardPart, out: Values) -> None:
-    """Read one part of one row into `out`, dims ([middle,] element), where it belongs.
-
-    Raises
-    ------
-    DamagedTraceError
-        If the shard is missing, cut short, or a checksum fails.
-    """
-    key = layout.object_key((row, *part.index))
-    read_pieces(store, layout, key, part.pieces, out[None][(slice(None), *part.target)])
-
-
-def in_threads(work: Callable[[Job], None], jobs: Iterable[Job], n_threads: int) -> None:
-    """Do jobs in several threads, this one among them; each takes the next one when it is free.
-
-    The first error ends the work, and is raised.
-    """
-    waiting = deque(jobs)
-    n_helpers = min(n_threads, len(waiting)) - 1
-    if n_helpers < 1:
-        _take(work, waiting)
-        return
-    with ThreadPoolExecutor(n_helpers, thread_name_prefix="tracekit-reader") as pool:
-        helpers = [pool.submit(_take, work, waiting) for _ in range(n_helpers)]
-        _take(work, waiting)
-        for helper in helpers:
-            helper.result()
-
-
-def _take(work: Callable[[Job], None], waiting: deque[Job]) -> None:
-    while True:
-        try:
-            job = waiting.popleft()
-        except IndexError:  # nothing is left
-            return
-        try:
-            work(job)
-        except BaseException:
-            waiting.clear()
-            raise
+def _overlaps(asked: range, size: int, origin: int) -> list[tuple[int, slice, slice]]:
+    """Give the chunks of a dim that hold what is asked for: number, part of it, and where that belongs."""
+    found = []
+    for number in range(asked.start // size, -(-asked.stop // size)) if asked else ():
+        start, stop = max(asked.start, number * size), min(asked.stop, (number + 1) * size)
+        source = slice(start - number * size, stop - number * size)
+        found.append((number, source, slice(start - origin, stop - origin)))
+    return found

@@ -1,12 +1,12 @@
 """What is wanted of one shard, read by byte ranges and decoded to where it belongs.
 
 Chunks that lie one after another are read at once. Values that are stored as they are go from the file
-straight to their place, and are checked there; compressed ones are decoded to their place.
+straight to their place, and are checked there; compressed ones are decoded to their place. Only a chunk that
+is not wanted whole, or in several places, is put aside first.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.codecs import CHECKSUM_BYTES, as_bytes, check_bytes, check_length
-from tracekit.errors import DamagedTraceError
 from tracekit.layout import ArrayLayout, Shape
 from tracekit.shards import read_index
 from tracekit.store import Store
@@ -25,45 +24,43 @@ Values = npt.NDArray[Any]
 MOST_CHUNKS = 256  # read at once: systems bound the parts of one read, two for each chunk
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What is wanted of one chunk: its place in the shard, the part of it, and where that belongs."""
+class Copy(NamedTuple):
+    """A part of a chunk, and where it belongs: in which of the outputs, and where in a row of it.
 
-    place: Shape
+    Slices are dims ([middle,] element).
+    """
+
+    output: int
     source: tuple[slice, ...]
     target: tuple[slice, ...]
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What is wanted of one chunk, and its place in the shard, dims (row, [middle,] element)."""
+
+    place: Shape
+    copies: tuple[Copy, ...]
+
+
 class _Chunk(NamedTuple):
-    """A chunk where it lies in the shard, and where its values go: straight to `out`, or aside first."""
+    """A chunk where it lies in the shard, and the memory that it is decoded to: its place, or aside."""
 
     piece: Piece
     offset: int
     length: int
-    out: Values
     values: Values
+    aside: bool
 
     @property
     def end(self) -> int:
         return self.offset + self.length
 
-    def finish(self) -> None:
-        """Copy what is wanted, if it was not decoded in its place."""
-        if self.values is not self.out:
-            self.out[...] = self.values[self.piece.source]
 
-
-def pieces_of(layout: ArrayLayout, wanted: tuple[slice, ...]) -> list[Piece]:
-    """Give the pieces that make up a part of a shard, the same for every row.
-
-    `wanted` is a slice of whole steps of 1 per dim, relative to the shard's corner.
-    """
-    grid = [range(w.start // c, -(-w.stop // c)) for w, c in zip(wanted, layout.chunk, strict=True)]
-    return [Piece(place, *_overlap(layout.chunk, place, wanted)) for place in itertools.product(*grid)]
-
-
-def read_pieces(store: Store, layout: ArrayLayout, key: str, pieces: Sequence[Piece], out: Values) -> None:
-    """Read pieces of one shard into `out`, which has the shape of what was wanted (see `pieces_of`).
+def read_pieces(
+    store: Store, layout: ArrayLayout, key: str, pieces: Sequence[Piece], outputs: Sequence[Values]
+) -> None:
+    """Read pieces of one shard into rows of outputs, dims ([middle,] element) each.
 
     Raises
     ------
@@ -74,17 +71,32 @@ def read_pieces(store: Store, layout: ArrayLayout, key: str, pieces: Sequence[Pi
     read = _read_kept if layout.codec.name == "none" else _read_encoded
     with store.open(key) as shard:
         entries = read_index(shard, layout, place)
-        # one by one: a chunk that is read aside first takes memory
-        chunks = (_chunk(layout, piece, entries[piece.place].tolist(), out[piece.target]) for piece in pieces)
+        # one by one: a chunk that is put aside takes memory
+        chunks = (_chunk(layout, piece, entries[piece.place].tolist(), outputs) for piece in pieces)
         for batch in _batches(chunks, shard):
             read(shard, layout, batch, place)
             for chunk in batch:
-                chunk.finish()
+                _hand_out(chunk, outputs)
 
 
-def _chunk(layout: ArrayLayout, piece: Piece, entry: list[int], out: Values) -> _Chunk:
-    whole = out.shape == layout.chunk and out.flags.c_contiguous
-    return _Chunk(piece, entry[0], entry[1], out, out if whole else np.empty(layout.chunk, layout.dtype))
+def _chunk(layout: ArrayLayout, piece: Piece, entry: list[int], outputs: Sequence[Values]) -> _Chunk:
+    """Choose the memory of a chunk: its place, if it is wanted whole and in one place."""
+    if len(piece.copies) == 1:
+        target = _target(piece.copies[0], outputs)
+        if target.shape == layout.chunk[1:] and target.flags.c_contiguous:
+            return _Chunk(piece, entry[0], entry[1], target, aside=False)
+    return _Chunk(piece, entry[0], entry[1], np.empty(layout.chunk[1:], layout.dtype), aside=True)
+
+
+def _hand_out(chunk: _Chunk, outputs: Sequence[Values]) -> None:
+    """Copy what is wanted of a chunk that was put aside."""
+    for copy in chunk.piece.copies if chunk.aside else ():
+        _target(copy, outputs)[...] = chunk.values[copy.source]
+
+
+def _target(copy: Copy, outputs: Sequence[Values]) -> Values:
+    target: Values = outputs[copy.output][copy.target]
+    return target
 
 
 def _batches(chunks: Iterable[_Chunk], shard: StoredObject) -> Iterator[list[_Chunk]]:
@@ -123,23 +135,10 @@ def _read_kept(shard: StoredObject, layout: ArrayLayout, batch: list[_Chunk], pl
         end = chunk.end
     n_read = shard.range_into(batch[0].offset, targets)
     for chunk, check in zip(batch, checks, strict=True):
-        if chunk.end - batch[0].offset > n_read:
-            raise DamagedTraceError(f"{_where(place, chunk)}: cut short; restore the file from a copy")
+        wanted = chunk.end - batch[0].offset
+        check_length(min(n_read, wanted), wanted, _where(place, chunk))
         check_bytes(as_bytes(chunk.values), bytes(check), _where(place, chunk))
 
 
 def _where(place: str, chunk: _Chunk) -> str:
     return f"{place}, chunk {chunk.piece.place}"
-
-
-def _overlap(
-    chunk: Shape, place: Shape, wanted: tuple[slice, ...]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Give the wanted part of a chunk, once relative to the chunk and once relative to `wanted`."""
-    source, target = [], []
-    for size, index, part in zip(chunk, place, wanted, strict=True):
-        corner = index * size
-        start, stop = max(part.start, corner), min(part.stop, corner + size)
-        source.append(slice(start - corner, stop - corner))
-        target.append(slice(start - part.start, stop - part.start))
-    return tuple(source), tuple(target)

@@ -12,18 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.errors import DamagedTraceError
-from tracekit.evidence import UNPROVEN_BLOCKS, UNPROVEN_BYTES, check_held
+from tracekit.evidence import UNPROVEN_BLOCKS, check_held
 from tracekit.indexing import full_key, span, within
 from tracekit.layout import ArrayLayout, Shape
 from tracekit.marker import unchanged
-from tracekit.parts import ShardPart, cut_part, in_threads, parts_of_row, read_part
 from tracekit.store import Store
 from tracekit.store.parallel import each
+from tracekit.together import read_columns, read_together
 
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
-JOB_BYTES = 4 << 20  # less is no work for a second thread
-ROUNDS = 4  # a thread that has done its part takes another: so many for each even out the load
 MOST_BLOCKS_ACROSS = 1 << 14
 Rows = npt.NDArray[np.int64]
 Stretch = tuple[int, int]
@@ -93,6 +91,21 @@ class StoredRows:
         """How many blocks the dask array has."""
         return math.prod(-(-n // size) for n, size in zip(self.shape, self.blocks(), strict=True))
 
+    @property
+    def chunks(self) -> tuple[Shape, ...]:
+        """Sizes of the blocks along each dim."""
+        return tuple(_even_blocks(n, size) for n, size in zip(self.shape, self.blocks(), strict=True))
+
+    @property
+    def meta(self) -> Values:
+        """An empty array of as many dims."""
+        return np.empty((0,) * self.ndim, self.dtype)
+
+    @property
+    def same_rows(self) -> tuple[Any, ...]:
+        """What is equal for all views of the same rows, which can be read together."""
+        return (self.store.url, self.layout, self.generation, self.one_row, self.rows.tobytes())
+
     def __getitem__(self, key: Any) -> Values:
         """Read what a tuple of slices, integers and at most one list asks for."""
         parts = full_key(key, self.ndim)
@@ -110,8 +123,7 @@ class StoredRows:
 
     def read(self, n_threads: int = 1) -> Values:
         """Read everything, decoded into its place by several threads."""
-        values = self._read([range(size) for size in self.layout.shape[1:-1]], n_threads)
-        return values.reshape(self.shape)
+        return read_together([self], n_threads)[0]
 
     def cut(self, key: Any) -> tuple[StoredRows, tuple[Any, ...]]:
         """Leave out what a key does not ask for; give what remains, and the key for what was not done.
@@ -137,43 +149,9 @@ class StoredRows:
         stretches = _cut_stretches(self.stretches, first.start * width, first.stop * width)
         return replace(self, stretches=stretches, tail=(len(first), *self.tail[1:]))
 
-    def _read(self, middle: Sequence[range], n_threads: int = 1) -> Values:
-        n_columns = sum(stop - start for start, stop in self.stretches)
-        shape = (len(self.rows), *map(len, middle), n_columns)
-        if math.prod(shape) * self.layout.dtype.itemsize > UNPROVEN_BYTES:
-            row_bytes = math.prod(shape[1:]) * self.layout.dtype.itemsize
-            check_held(self.store, self.layout, self.rows.tolist(), row_bytes)
-        out = np.empty(shape, self.layout.dtype)
-        written = [position for position, row in enumerate(self.rows.tolist()) if row not in self.gaps]
-        if len(written) < len(self.rows):
-            out[np.isin(self.rows, list(self.gaps))] = self.layout.fill
-        parts = self._parts(middle)
-        n_chunks = len(written) * sum(len(part.pieces) for part in parts)
-        n_workers = max(self.store.parallel_requests, n_threads if n_chunks > self._chunks_of_job else 1)
-        if len(written) * len(parts) < n_workers * ROUNDS:
-            parts = [less for part in parts for less in cut_part(part, self._chunks_of_job)]
-        jobs = [(position, part) for position in written for part in parts]
-
-        def work(job: tuple[int, ShardPart]) -> None:
-            position, part = job
-            read_part(self.store, self.layout, int(self.rows[position]), part, out[position])
-
-        with unchanged(self.store, self.generation):
-            in_threads(work, jobs, n_workers)
-        return out.reshape(*out.shape[:-1], *self.tail)
-
-    @property
-    def _chunks_of_job(self) -> int:
-        return max(1, JOB_BYTES // (math.prod(self.layout.chunk) * self.layout.dtype.itemsize))
-
-    def _parts(self, middle: Sequence[range]) -> list[ShardPart]:
-        """Say what of each row is to be read, the same for every row."""
-        parts: list[ShardPart] = []
-        place = 0
-        for start, stop in self.stretches:
-            parts += parts_of_row(self.layout, (*middle, range(start, stop)), place)
-            place += stop - start
-        return parts
+    def _read(self, middle: Sequence[range]) -> Values:
+        values = read_columns([self], middle)[0]
+        return values.reshape(*values.shape[:-1], *self.tail)
 
     def columns(self, stretches: Sequence[Stretch]) -> StoredRows:
         """Give some stretches of the columns, one after another."""
@@ -197,6 +175,12 @@ class StoredRows:
         if len(self.tail) == 1 and fits > stored:
             fits = fits // stored * stored
         return (*lead, min(fits, max(1, self.tail[0])), *self.tail[1:])
+
+
+def _even_blocks(n: int, size: int) -> Shape:
+    """Cut a dim into blocks of a size, and a rest."""
+    rest = (n % size,) if n % size or n == 0 else ()
+    return (*(size,) * (n // size), *rest)
 
 
 def _is_one(part: Any) -> bool:

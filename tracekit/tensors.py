@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from tracekit.errors import TraceError
-from tracekit.lazy import StoredArray
+from tracekit.lazy import StoredArray, read_arrays
 from tracekit.patterns import choose
 from tracekit.schema import FieldRecord
 from tracekit.stored import Stretch
@@ -58,6 +58,49 @@ def flat(trace: xr.DataTree, kind: str, select: str | Sequence[str] | None = Non
         return values
     records = _matching(values.attrs["fields"], select, trace)
     return _of_columns(values, _stretches(records)).assign_attrs(fields=records)
+
+
+def load(dataset: xr.Dataset) -> xr.Dataset:
+    """Read a Dataset of a trace into memory: what `dataset.compute()` gives, several times as fast.
+
+    Tensors of the same visits are read together, and not one task after another. It is worth it where there
+    are many of them, such as all parameters of one visit.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A node of a trace, or what was selected of it. Variables that were made of others are computed as
+        dask does it.
+
+    Returns
+    -------
+    Dataset
+        The same in memory; `dataset` stays lazy.
+
+    Raises
+    ------
+    DamagedTraceError
+        If something that it needs is missing or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tracekit import open_trace
+    >>> from tracekit.testing.written import write_example_trace
+    >>> trace = open_trace(write_example_trace(tempfile.mkdtemp() + "/run.zarr"))
+    >>> weights = load(trace["weights"].to_dataset().isel(visit=-1))
+    >>> weights["layer.bias"].chunks is None
+    True
+    """
+    found = {name: dataset.variables[name].data for name in dataset.data_vars}
+    stored = {name: data for name, data in found.items() if isinstance(data, StoredArray)}
+    if not stored:
+        return dataset.compute()
+    rest = dataset.drop_vars(stored).compute()
+    values = dict(zip(stored, read_arrays(list(stored.values())), strict=True))
+    return dataset.copy(
+        data={name: values[name] if name in stored else rest.variables[name].data for name in found}
+    )
 
 
 def _matching(

@@ -10,8 +10,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracekit import Field, Plan, Rows, TraceWriter, flat, layout, open_trace, parts, stored
+from tracekit import Field, Plan, Rows, TraceWriter, flat, layout, load, open_trace, sharing, stored, together
 from tracekit.lazy import StoredArray
+from tracekit.store import LocalStore
 from tracekit.testing import ComputedError, no_compute
 
 N_VISITS, N_COLUMNS = 9, 60
@@ -27,7 +28,7 @@ def many_blocks():
         patch.setattr(layout, "SHARD_BYTES", 112)
         patch.setattr(stored, "BLOCK_BYTES", 200)
         patch.setattr(stored, "BLOCK_SAMPLES", 4)
-        patch.setattr(stored, "JOB_BYTES", 60)
+        patch.setattr(together, "JOB_BYTES", 60)
         yield
 
 
@@ -124,6 +125,51 @@ def test_stored_arrays_go_with_what_is_made_of_them(trace):
         np.testing.assert_array_equal(found, np.stack([np.asarray(item) for item in pair]))
 
 
+@pytest.fixture
+def opened(monkeypatch):
+    """The objects of values that are opened."""
+    keys = []
+    real = LocalStore.open
+    monkeypatch.setattr(LocalStore, "open", lambda self, key: keys.append(key) or real(self, key))
+    return lambda: sorted(key for key in keys if "/values/c/" in key)
+
+
+@pytest.mark.parametrize("visit", [3, slice(2, 4), [1, 7]])
+def test_variables_of_the_same_visits_are_read_together(trace, opened, monkeypatch, visit):
+    monkeypatch.setattr(together, "JOB_BYTES", 1 << 20)
+    chosen = trace["weights"].to_dataset().isel(visit=visit)
+    found = load(chosen)
+
+    n_shards = VALUES[0].nbytes // 112 + 1
+    assert opened() == sorted(set(opened()))
+    assert len(opened()) == n_shards * VALUES[visit].size // N_COLUMNS
+    for number in range(6):
+        expected = VALUES[visit][..., number * 10 : number * 10 + 10]
+        np.testing.assert_array_equal(found[f"w{number}"], expected.reshape(*expected.shape[:-1], 2, 5))
+        assert found[f"w{number}"].dtype == "f4"
+
+
+def test_what_was_loaded_has_memory_of_its_own(trace):
+    """One of many variables that is kept must not keep the others' memory."""
+    found = load(trace["weights"].to_dataset().isel(visit=3))
+    for array in found.data_vars.values():
+        owner = array.values if array.values.base is None else array.values.base
+        assert owner.nbytes == array.nbytes
+
+
+def test_loading_keeps_what_was_made_and_where_it_was(trace):
+    weights = trace["weights"].to_dataset()[["w1", "w4"]]
+    mixed = weights.assign(norm=(weights["w1"] ** 2).sum("axis1_5"), plain=("place", np.arange(3)))
+    xr.testing.assert_identical(load(mixed), mixed.compute())
+    xr.testing.assert_identical(load(mixed[["norm"]]), mixed[["norm"]].compute())
+    assert mixed["w1"].chunks is not None
+    with no_compute(), pytest.raises(ComputedError):
+        load(mixed)
+    several = dask.compute(mixed["norm"].data, mixed["w4"].isel(visit=0).data, mixed["w1"].isel(visit=0).data)
+    np.testing.assert_array_equal(several[1], VALUES[0, 40:50].reshape(2, 5))
+    np.testing.assert_array_equal(several[2], VALUES[0, 10:20].reshape(2, 5))
+
+
 def test_a_slice_is_named_by_what_it_holds(trace):
     values = flat(trace, "weights").data
 
@@ -150,7 +196,7 @@ def test_nothing_is_read_by_slicing(trace):
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 64])
 def test_threads_share_out_every_job_once(n_threads):
     done = []
-    parts.in_threads(done.append, list(range(37)), n_threads)
+    sharing.in_threads(done.append, list(range(37)), n_threads)
     assert sorted(done) == list(range(37))
 
 
@@ -159,7 +205,7 @@ def test_an_error_in_a_thread_is_raised():
         raise OSError(job)
 
     with pytest.raises(OSError, match=r"[012]"):
-        parts.in_threads(fail, [0, 1, 2], 2)
+        sharing.in_threads(fail, [0, 1, 2], 2)
 
 
 def test_reading_goes_through_the_scheduler_that_is_set(trace):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tracekit import layout as layouts
 from tracekit.errors import DamagedTraceError
 from tracekit.layout import METADATA, rows_layout, series_layout
-from tracekit.pieces import pieces_of, read_pieces
+from tracekit.parts import Wanted, parts_of_row
+from tracekit.pieces import read_pieces
 from tracekit.schema import Field, Rows, Series
 from tracekit.shards import encode_row
 from tracekit.store import LocalStore
@@ -27,9 +28,13 @@ def written(folder, rows, values, codec="lz4"):
     return store, layout
 
 
-def read_shard(store, layout, index, wanted, out):
-    """Read a part of one shard."""
-    read_pieces(store, layout, layout.object_key(index), pieces_of(layout, wanted), out)
+def read_row(store, layout, columns, middle=(), n_outputs=1):
+    """Read columns of the first row, which is one shard, as often as it says."""
+    shape = (*map(len, middle), len(columns))
+    outputs = [np.empty(shape, layout.dtype) for _ in range(n_outputs)]
+    (part,) = parts_of_row(layout, middle, [Wanted(columns, number, 0) for number in range(n_outputs)])
+    read_pieces(store, layout, layout.object_key((0, *part.index)), part.pieces, outputs)
+    return outputs[0] if n_outputs == 1 else outputs
 
 
 @pytest.fixture
@@ -89,13 +94,13 @@ def test_any_part_of_a_shard_is_what_numpy_cuts_out(tmp_path_factory, start, len
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layouts, "CHUNK_BYTES", 64)
         store, layout = written(tmp_path_factory.mktemp("part"), rows, values)
-    task = slice(tasks[0], min(3, tasks[0] + tasks[1]))
-    columns = slice(start, min(100, start + length))
-    out = np.empty((1, task.stop - task.start, columns.stop - columns.start), "f4")
+    task = range(tasks[0], min(3, tasks[0] + tasks[1]))
+    columns = range(start, min(100, start + length))
+    expected = values[0][np.ix_(task, columns)]
 
-    read_shard(store, layout, (0, 0, 0), (slice(0, 1), task, columns), out)
-
-    np.testing.assert_array_equal(out, values[:, task, columns])
+    np.testing.assert_array_equal(read_row(store, layout, columns, [task]), expected)
+    for found in read_row(store, layout, columns, [task], n_outputs=3):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("codec", ["lz4", "none"])
@@ -108,26 +113,25 @@ def test_every_flipped_byte_is_found(tmp_path, codec):
         store, layout = written(tmp_path, rows, values, codec)
     key = layout.object_key((0, 0))
     good = store.get(key)
-    out = np.empty((1, 40), "f4")
 
     for place in range(len(good)):
         store.put(key, good[:place] + bytes([good[place] ^ 0x10]) + good[place + 1 :])
         with pytest.raises(DamagedTraceError, match="weights/values/c/0/0"):
-            read_shard(store, layout, (0, 0), (slice(0, 1), slice(0, 40)), out)
+            read_row(store, layout, range(40))
 
 
 def test_truncated_and_missing_shards_are_found(tmp_path):
     rows = Rows("weights", (Field("w", (40,)),), (0,))
     store, layout = written(tmp_path, rows, np.ones((1, 40), "f4"))
-    key, out = layout.object_key((0, 0)), np.empty((1, 40), "f4")
+    key = layout.object_key((0, 0))
     good = store.get(key)
     for length in range(len(good)):
         store.put(key, good[:length])
         with pytest.raises(DamagedTraceError):
-            read_shard(store, layout, (0, 0), (slice(0, 1), slice(0, 40)), out)
+            read_row(store, layout, range(40))
     (tmp_path / key).unlink()
     with pytest.raises(DamagedTraceError, match="missing"):
-        read_shard(store, layout, (0, 0), (slice(0, 1), slice(0, 40)), out)
+        read_row(store, layout, range(40))
 
 
 @pytest.mark.parametrize("n_elements", [1, 262_144, 262_145, 1_300_000, 10**9])
