@@ -78,7 +78,7 @@ class ActivationRecorder(TensorRecorder):
             dtype=row_dtype(captured[0].values()),
             attributes={"long_name": "outputs of modules on probe tasks", "pool": self._pool},
         )
-        self._kept = Kept(self._keep, trace, rows)
+        self._kept = Kept(self._keep, run, trace, rows)
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
         """Run the probes."""

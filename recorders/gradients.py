@@ -68,7 +68,7 @@ class GradientRecorder(TensorRecorder):
             attributes=OF_FIRST if updates is None else OF_ANY,
             updates=updates,
         )
-        self._kept = Kept(self._keep, trace, rows)
+        self._kept = Kept(self._keep, run, trace, rows)
 
     def before_update(self, update: Update) -> None:
         """Copy the gradients: the optimizer and the next backward pass change them in place."""
@@ -118,7 +118,7 @@ class TaskGradientRecorder(TensorRecorder):
             dtype=row_dtype(self._parameters),
             attributes={"long_name": "gradient of the loss of every task", "units": UNITS},
         )
-        self._kept = Kept(self._keep, trace, rows)
+        self._kept = Kept(self._keep, run, trace, rows)
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
         """Take the gradients."""

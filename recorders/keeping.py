@@ -11,26 +11,28 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from recorders.tensors import copy_into
+from recorders.reductions import Reductions
+from recorders.sketches import Sketch
+from recorders.tensors import Tensors, copy_into
 from tracekit.errors import ConfigurationError
 from tracekit.plugins import suggestion
+from tracekit.protocols import Run
 from tracekit.schema import Rows
 from tracekit.writer import TraceWriter
-
-Tensors: TypeAlias = Sequence[torch.Tensor | None]
-"""The tensors of a row, in the order of its fields; None stands for zeros."""
 
 
 class Form(Protocol):
     """Makes rows of tensors."""
 
-    def declare(self, full: Rows) -> Rows:
-        """Say what rows are written, given those that would hold the tensors in full. Called once a run."""
+    def declare(self, full: Rows, run: Run) -> Rows:
+        """Say what rows are written, given those that would hold the tensors in full. Called once a run.
 
-    def fill(self, row: npt.NDArray[np.floating], tensors: Tensors) -> None:
-        """Fill a row, dims (element,), or one place of the middle dim of it."""
+        What a form must know of earlier visits belongs into `run.carried`, so that checkpoints keep it.
+        """
+
+    def fill(self, row: npt.NDArray[np.floating], tensors: Tensors, place: int) -> None:
+        """Fill a row, dims (element,), or that place of the middle dim of it."""
 
 
 Keep: TypeAlias = "str | Form | Mapping[str, Any] | Sequence[str | Form | Mapping[str, Any]]"
@@ -39,17 +41,17 @@ Keep: TypeAlias = "str | Form | Mapping[str, Any] | Sequence[str | Form | Mappin
 class Full:
     """Every value, as it is."""
 
-    def declare(self, full: Rows) -> Rows:
+    def declare(self, full: Rows, run: Run) -> Rows:
         """Give the rows that hold the tensors."""
         self._sizes = [field.size for field in full.fields]
         return full
 
-    def fill(self, row: npt.NDArray[np.floating], tensors: Tensors) -> None:
+    def fill(self, row: npt.NDArray[np.floating], tensors: Tensors, place: int) -> None:
         """Copy the tensors."""
         copy_into(row, tensors, self._sizes)
 
 
-FORMS: Mapping[str, type[Form]] = {"full": Full}
+FORMS: Mapping[str, type[Form]] = {"full": Full, "reductions": Reductions, "sketch": Sketch}
 """Forms by the names that configurations give them."""
 
 
@@ -60,15 +62,17 @@ class Kept:
     ----------
     keep
         The form, or a list of forms: see `parse_keep`.
+    run : Run
+        The run that is recorded.
     trace : TraceWriter
         Where rows are declared and put.
     full : Rows
         The rows that would hold the tensors in full.
     """
 
-    def __init__(self, keep: Keep, trace: TraceWriter, full: Rows) -> None:
+    def __init__(self, keep: Keep, run: Run, trace: TraceWriter, full: Rows) -> None:
         self._trace = trace
-        self._forms = [(form, form.declare(full)) for form in parse_keep(keep)]
+        self._forms = [(form, form.declare(full, run)) for form in parse_keep(keep)]
         for _, rows in self._forms:
             trace.declare_rows(rows)
 
@@ -84,7 +88,7 @@ class Kept:
         made = [np.empty(rows.row_shape, rows.dtype) for _, rows in self._forms]
         for place, tensors in enumerate(parts):
             for (form, rows), row in zip(self._forms, made, strict=True):
-                form.fill(row.reshape(-1, rows.n_elements)[place], tensors)
+                form.fill(row.reshape(-1, rows.n_elements)[place], tensors, place)
         for (_, rows), row in zip(self._forms, made, strict=True):
             self._trace.put_row(rows.group, sample, row)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from tracekit.schema import Field
+
+Tensors: TypeAlias = Sequence[torch.Tensor | None]
+"""The tensors of a row, in the order of its fields; None stands for zeros."""
 
 
 def fields_of(tensors: Mapping[str, torch.Tensor]) -> tuple[Field, ...]:
@@ -36,9 +40,7 @@ def row_dtype(tensors: Iterable[torch.Tensor]) -> str:
     return str(widest).removeprefix("torch.")
 
 
-def copy_into(
-    row: npt.NDArray[np.floating], tensors: Sequence[torch.Tensor | None], sizes: Sequence[int]
-) -> None:
+def copy_into(row: npt.NDArray[np.floating], tensors: Tensors, sizes: Sequence[int]) -> None:
     """Copy tensors one after another into a row, from any device; None leaves zeros."""
     target = torch.from_numpy(row)
     offset = 0

@@ -47,7 +47,7 @@ class WeightRecorder(TensorRecorder):
             dtype=row_dtype(self._tensors),
             attributes={"long_name": "parameters of the model"},
         )
-        self._kept = Kept(self._keep, trace, rows)
+        self._kept = Kept(self._keep, run, trace, rows)
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
         """Copy the weights."""

@@ -59,6 +59,7 @@ class Evaluation:
 class Run:
     """A run as its observers see it. They must leave the model, optimizer and random streams as found.
 
+    `carried` holds tensors, by name, that observers must know again when the run goes on from a checkpoint.
     `snapshots` says how many snapshots lie behind it: 0 for a new run; a run that goes on from a checkpoint
     after visit v has v + 1 of them, and begins with visit v + 1.
     """
@@ -69,6 +70,7 @@ class Run:
     plan: Plan
     configuration: Mapping[str, Any] = field(default_factory=dict)
     snapshots: int = 0
+    carried: dict[str, Any] = field(default_factory=dict)
 
 
 class Observer(Protocol):

@@ -26,10 +26,10 @@ class Trace:
 class Doubled:
     """A form of one's own: the sum of all values, twice."""
 
-    def declare(self, full):
+    def declare(self, full, run):
         return Rows(full.group + "_doubled", (Field("sum", (2,)),), full.visits, middle=full.middle)
 
-    def fill(self, row, tensors):
+    def fill(self, row, tensors, place):
         row[:] = sum(float(tensor.sum()) for tensor in tensors)
 
 
@@ -39,7 +39,7 @@ A, B = torch.arange(4.0).reshape(2, 2), torch.tensor([1.0, 0.0, 2.0])
 
 def test_several_forms_of_the_same_tensors():
     trace = Trace()
-    kept = Kept(["full", Doubled()], trace, Rows("weights", FIELDS, visits=(0, 3)))
+    kept = Kept(["full", Doubled()], None, trace, Rows("weights", FIELDS, visits=(0, 3)))
     kept.put(3, [A, B])
 
     assert [rows.group for rows in trace.declared] == ["weights", "weights_doubled"]
@@ -49,7 +49,7 @@ def test_several_forms_of_the_same_tensors():
 
 def test_a_middle_dim_is_filled_place_by_place():
     trace = Trace()
-    kept = Kept(["full", Doubled()], trace, Rows("g", FIELDS, visits=(0,), middle=("task", ("x", "y"))))
+    kept = Kept(["full", Doubled()], None, trace, Rows("g", FIELDS, visits=(0,), middle=("task", ("x", "y"))))
     reused = torch.zeros(3)
 
     def parts():

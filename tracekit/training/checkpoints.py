@@ -1,9 +1,9 @@
 """Checkpoints: what a run needs to go on after a visit, inside its trace.
 
-Parameters, buffers and the state of the optimizer as safetensors; the settings of the optimizer, the position
-and the checksum as JSON; nothing is pickled. Random streams need no state: the loop seeds them anew for every
-update (see `tracekit.training.randomness`). Tensors are copied into those of a model that was built as the
-configuration says, so that tied weights stay tied.
+Parameters, buffers, the state of the optimizer and what recorders carry over as safetensors; the settings of
+the optimizer, the position and the checksum as JSON; nothing is pickled. Random streams need no state: the
+loop seeds them anew for every update (see `tracekit.training.randomness`). Tensors are copied into those of a
+model that was built as the configuration says, so that tied weights stay tied.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tracekit.training.states import (
 from tracekit.writer import TraceWriter
 
 FORMAT_VERSION = 1
+CARRIED = "carried/"  # begins the names of tensors that recorders carry from visit to visit
 
 
 class Checkpoints:
@@ -77,7 +78,8 @@ class Checkpoints:
 def encode(run: Run, number: int) -> Iterator[tuple[str, bytes]]:
     """Give the objects of a checkpoint by name, the JSON object last."""
     settings, moments = optimizer_state(run.optimizer)
-    tensors = {**model_tensors(run.model), **moments}
+    carried = {f"{CARRIED}{name}": tensor for name, tensor in run.carried.items()}
+    tensors = {**model_tensors(run.model), **moments, **carried}
     data = save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()})
     document = {
         "format": "tracekit checkpoint",
@@ -133,8 +135,13 @@ def restore(run: Run, path: str | PathLike[str]) -> Run:
         except DamagedTraceError as error:
             warnings.warn(f"{error}; an older state is taken", TraceWarning, stacklevel=2)
             continue
+        carried = {
+            name.removeprefix(CARRIED): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(CARRIED)
+        }
         _restore(run, document, tensors, store.url)
-        return replace(run, snapshots=number + 1)
+        return replace(run, snapshots=number + 1, carried=carried)
     return run
 
 

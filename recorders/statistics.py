@@ -1,0 +1,87 @@
+"""Statistics of many tensors at once, each in as few passes over memory as there are: all (tensor,)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Many = Sequence[torch.Tensor]
+Floats = npt.NDArray[np.float64]
+
+CANCELLED = 0.5
+"""Above this share of the mean square, the squared mean leaves too few digits of the variance."""
+
+
+def norms(tensors: Many) -> Floats:
+    """Give Euclidean norms: √Σ x²."""
+    return gathered(torch._foreach_norm(list(tensors)))
+
+
+def means(tensors: Many) -> Floats:
+    """Give means: Σ x / n."""
+    return gathered([tensor.sum() for tensor in tensors]) / counts(tensors)
+
+
+def deviations(tensors: Many, mean: Floats, norm: Floats) -> Floats:
+    """Give standard deviations, √(Σ (x − mean)² / n): from the norms wherever that is exact."""
+    squares = norm**2 / counts(tensors)
+    with np.errstate(invalid="ignore"):
+        found = np.sqrt(np.maximum(squares - mean**2, 0))
+    for number in np.flatnonzero(mean**2 > CANCELLED * squares).tolist():
+        found[number] = float(tensors[number].std(correction=0))
+    return found
+
+
+def extremes(tensors: Many) -> tuple[Floats, Floats]:
+    """Give the smallest and the largest value of each."""
+    found = [torch.aminmax(tensor) for tensor in tensors]
+    return gathered([least for least, _ in found]), gathered([most for _, most in found])
+
+
+def absolute_means(tensors: Many) -> Floats:
+    """Give means of absolute values: Σ |x| / n."""
+    return gathered([tensor.abs().sum() for tensor in tensors]) / counts(tensors)
+
+
+def distances(tensors: Many, references: Many) -> Floats:
+    """Give Euclidean distances ‖x − r‖; differences are made one tensor at a time."""
+    pairs = zip(tensors, references, strict=True)
+    return gathered([torch.linalg.vector_norm(tensor - reference) for tensor, reference in pairs])
+
+
+def quantiles(tensors: Many, levels: Sequence[float]) -> Floats:
+    """Give quantiles, dims (tensor, level), linear between the two nearest of the sorted values."""
+    return np.stack([_quantiles(tensor, levels) for tensor in tensors])
+
+
+def histograms(tensors: Many, n_bins: int, least: float, most: float) -> Floats:
+    """Give shares of values in equal bins, dims (tensor, bin); those outside are in the outermost."""
+    found = [torch.histc(tensor.clamp(least, most), n_bins, least, most) for tensor in tensors]
+    return np.stack([bins.double().cpu().numpy() for bins in found]) / counts(tensors)[:, np.newaxis]
+
+
+def counts(tensors: Many) -> Floats:
+    """Give numbers of elements."""
+    return np.array([tensor.numel() for tensor in tensors], dtype=np.float64)
+
+
+def gathered(scalars: Sequence[torch.Tensor]) -> Floats:
+    """Bring scalars from one device in one transfer."""
+    devices = {scalar.device for scalar in scalars}
+    if len(devices) > 1:
+        scalars = [scalar.cpu() for scalar in scalars]
+    found: Floats = torch.stack(list(scalars)).double().cpu().numpy()
+    return found
+
+
+def _quantiles(tensor: torch.Tensor, levels: Sequence[float]) -> Floats:
+    ordered = tensor.reshape(-1).sort().values
+    places = np.asarray(levels) * (len(ordered) - 1)
+    below, above = np.floor(places).astype(np.int64), np.ceil(places).astype(np.int64)
+    low, high = (
+        ordered[torch.from_numpy(at).to(ordered.device)].double().cpu().numpy() for at in (below, above)
+    )
+    return np.asarray(low + (high - low) * (places - below))
