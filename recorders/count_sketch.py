@@ -48,8 +48,8 @@ def draw(seed: int, stream: int, first: int, n: int) -> Words:
     """Draw the random 64-bit words number `first` to `first + n` of a stream.
 
     Word i of stream s is mix(mix(4 · seed + s) + i · 0x9E3779B97F4A7C15), where mix(z) is the number that
-    splitmix64 gives first from state z. Streams: 0 signs (the lowest bit of a word: 1 stands for −1), 1 rotations r_b (word mod k),
-    2 places t_b (word mod N), 3 orientations o_b (lowest bit).
+    splitmix64 gives first from state z. Streams: 0 signs (the lowest bit of a word: 1 stands for −1),
+    1 rotations r_b (word mod k), 2 places t_b (word mod N), 3 orientations o_b (lowest bit).
 
     Examples
     --------

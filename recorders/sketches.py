@@ -49,8 +49,8 @@ class Sketch:
     def __init__(self, components: int = 16_384, seed: int = 0, per: Per = "model") -> None:
         if components < 1 or not 0 <= seed < MOST_SEEDS or per not in ("model", "tensor"):
             raise ConfigurationError(
-                "keep: sketch: expected components from 1, a seed from 0 below 2**61 and per 'model' or 'tensor', found "
-                f"components {components}, seed {seed}, per {per!r}"
+                "keep: sketch: expected components from 1, a seed from 0 to below 2**61 and per 'model' or "
+                f"'tensor', found components {components}, seed {seed}, per {per!r}"
             )
         self.components, self.seed, self.per = components, seed, per
 
