@@ -120,6 +120,8 @@ def test_other_readers_see_the_true_shapes_once_it_is_closed(tmp_path):
     assert shapes["weights/values"] == (4, N_COLUMNS)
     assert shapes["gradients/values"] == (4, N_COLUMNS)
     assert shapes["losses/train_loss"] == shapes["losses/update_visit"] == (6,)
+    updates = zarr.open_array(tmp_path / "run.zarr/visits/updates")[:]
+    np.testing.assert_array_equal(updates, np.cumsum([n_updates(number) for number in range(7)]))
     assert shapes["visits/epoch"] == shapes["visits/losses_updates"] == (7,)
     plain = xr.open_zarr(tmp_path / "run.zarr", group="losses", consolidated=False)
     np.testing.assert_array_equal(plain.eval_loss[:, 0], np.arange(7))
