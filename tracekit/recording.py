@@ -64,11 +64,17 @@ class Recording:
         self._resume = resume
         self._trace: TraceWriter | None = None
         self._n_updates = 0
+        self._snapshots = 0
 
     @property
     def n_updates(self) -> int:
         """Updates of the run so far, those before it was resumed included."""
         return self._n_updates
+
+    @property
+    def snapshots(self) -> int:
+        """Snapshots that the run has behind it."""
+        return self._snapshots
 
     def start(self, run: Run) -> None:
         """Make the trace or take it up, and let every recorder declare what it will write."""
@@ -77,7 +83,7 @@ class Recording:
             self._trace = TraceWriter.resume(self.path, run.plan, snapshots=run.snapshots, **settings)
         else:
             self._trace = TraceWriter.create(self.path, run.plan, overwrite=self._overwrite, **settings)
-        self._n_updates = self._trace.n_updates
+        self._n_updates, self._snapshots = self._trace.n_updates, self._trace.snapshots
         for recorder in self._recorders:
             recorder.start(run, self._trace)
 

@@ -171,6 +171,11 @@ class TraceWriter:
         return self._state.marker.committed
 
     @property
+    def snapshots(self) -> int:
+        """Snapshots that the run has behind it: those that were committed, or are repeated."""
+        return self._next
+
+    @property
     def url(self) -> str:
         """Where the trace lies."""
         return self._store.url
