@@ -1,7 +1,7 @@
 """Record a training loop of your own: here, a small GPT-2 on what every Python carries as documents.
 
-Run `python examples/own_loop.py own_loop.zarr`. The loop is an ordinary one; `record` watches its optimizer, and
-`visit` says when a document has been trained. How many visits there will be need not be known.
+Run `python examples/own_loop.py own_loop.zarr`. The loop is an ordinary one; `record` watches its optimizer,
+and `visit` says when a document has been trained. How many visits there will be need not be known.
 """
 
 import sys
@@ -28,8 +28,8 @@ def documents() -> dict[str, torch.Tensor]:
 def main(path: str) -> None:
     torch.manual_seed(0)
     texts = documents()
-    size = {"n_positions": N_TOKENS, "n_embd": 32, "n_layer": 2, "n_head": 2}
-    model = GPT2LMHeadModel(GPT2Config(VOCABULARY, **size, bos_token_id=None, eos_token_id=None))
+    size = {"vocab_size": VOCABULARY, "n_positions": N_TOKENS, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    model = GPT2LMHeadModel(GPT2Config(**size, bos_token_id=None, eos_token_id=None))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     recorders = [LossRecorder(), WeightRecorder(), GradientRecorder(select="*attn*")]
 

@@ -150,7 +150,7 @@ def test_a_closure_is_called_before_its_gradients_are_seen(tmp_path, by_name):
     with record(model, optimizer, tmp_path / "run.zarr", recorders=recorders()) as trace:
         result = optimizer.step(closure=closure) if by_name else optimizer.step(closure)
         trace.visit()
-    assert float(result) == loss
+    assert result.item() == loss
     found = gradient(model, tmp_path / "run.zarr", 1)
     for (name, _), gradients in zip(model.named_parameters(), expected, strict=True):
         np.testing.assert_array_equal(found[name], gradients)
@@ -301,17 +301,18 @@ def test_what_cannot_be_is_named(tmp_path, settings, message):
 def test_a_plan_is_kept(tmp_path):
     model, optimizer = make()
     plan = Plan(np.array([[0, 1]]), n_tasks=2, updates_per_visit=1)
-    with record(
-        model, optimizer, tmp_path / "run.zarr", recorders=recorders(), tasks="ab", plan=plan
-    ) as trace:
-        step(model, optimizer)
-        with pytest.raises(ConfigurationError, match=r"visit 1: the plan says .*task=0.*task=1"):
-            trace.visit(task="b")
-        trace.visit(task="a")
-        with pytest.raises(TraceWriteError, match=r"train_loss \(1 of 2 samples\)"):
+
+    def loop():
+        settings = {"recorders": recorders(), "tasks": "ab", "plan": plan}
+        with record(model, optimizer, tmp_path / "run.zarr", **settings) as trace:
+            step(model, optimizer)
+            with pytest.raises(ConfigurationError, match=r"visit 1: the plan says .*task=0.*task=1"):
+                trace.visit(task="b")
+            trace.visit(task="a")
             trace.visit()
-        step(model, optimizer)
-        trace.visit(task="b")
+
+    with pytest.raises(TraceWriteError, match=r"train_loss \(1 of 2 samples\)"):
+        loop()
 
 
 def train_until(path, last, **settings):
