@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Literal
 
 import xarray as xr
 
 from analyses import reports
+from analyses.commands.parts import RESAMPLING_OPTIONS, VALUE_OPTIONS, Loss
 from analyses.inference import order_test, recovery_interval
-from analyses.inputs import per_visit
 from analyses.kernels.inference import Alternative, Method
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
+from analyses.traces import losses_of, order_of, tensors_of
 from analyses.trajectories import displacement, pca, step_length, turning_angle
-from tracekit import flat
-from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis
 
-Loss = Literal["eval_loss", "test_loss"]
 Metric = Literal["cosine", "centered-cosine", "residual-cosine", "distance"]
 
 
@@ -32,23 +29,23 @@ def build_recovery(
 ) -> xr.Dataset:
     """Build recovery scores with their confidence intervals."""
     (trace,) = traces
-    result = recovery(_losses(trace), loss=loss)
+    result = recovery(losses_of(trace), loss=loss)
     interval = recovery_interval(
         result, confidence=confidence, n_resamples=n_resamples, seed=seed, method=method
     )
-    return result.assign(interval.data_vars).assign_attrs(**interval.attrs, order=_order(trace))
+    return result.assign(interval.data_vars).assign_attrs(**interval.attrs, order=order_of(trace))
 
 
 def build_shift_averaged_loss(*traces: xr.DataTree, loss: Loss = "eval_loss") -> xr.Dataset:
     """Build the mean loss around the visits of a task."""
     (trace,) = traces
-    return shift_averaged_loss(_losses(trace), loss=loss).assign_attrs(order=_order(trace))
+    return shift_averaged_loss(losses_of(trace), loss=loss).assign_attrs(order=order_of(trace))
 
 
 def build_online_loss(*traces: xr.DataTree, loss: Loss = "eval_loss") -> xr.Dataset:
     """Build the loss on tasks just before training on them."""
     (trace,) = traces
-    return online_loss(_losses(trace), loss=loss).assign_attrs(order=_order(trace))
+    return online_loss(losses_of(trace), loss=loss).assign_attrs(order=order_of(trace))
 
 
 def build_order_test(
@@ -61,14 +58,14 @@ def build_order_test(
 ) -> xr.Dataset:
     """Build the permutation test of the first trace against the second."""
     first, second = traces
-    scores = [recovery(_losses(trace), loss=loss) for trace in traces]
+    scores = [recovery(losses_of(trace), loss=loss) for trace in traces]
     result = order_test(
         *scores, n_resamples=n_resamples, seed=seed, alternative=alternative, confidence=confidence
     )
     n_intervals = result.sizes["interval"]
     each = [score["recovery_score"].isel(interval=slice(n_intervals)) for score in scores]
     return result.assign(recovery_score=each[0], recovery_score_other=each[1]).assign_attrs(
-        order=_order(first), order_other=_order(second), loss=loss
+        order=order_of(first), order_other=order_of(second), loss=loss
     )
 
 
@@ -78,11 +75,11 @@ def build_similarity(
     """Build the similarity between all visits, and its profile over lags."""
     (trace,) = traces
     n_tasks = int(trace.attrs["n_tasks"])
-    values = _flat(trace, kind, select)
+    values = tensors_of(trace, kind, select)
     matrix = _similarity(values, metric, n_tasks)
     profile = cyclicity(matrix, period=n_tasks).rename(similarity="mean_similarity")
     return profile.assign(similarity=matrix).assign_attrs(
-        kind=kind, select=select or "", metric=metric, n_tasks=n_tasks, order=_order(trace)
+        kind=kind, select=select or "", metric=metric, n_tasks=n_tasks, order=order_of(trace)
     )
 
 
@@ -99,7 +96,7 @@ def build_trajectory(
 ) -> xr.Dataset:
     """Build the principal components of a path, and the lengths and turns of its steps."""
     (trace,) = traces
-    matrix = gram(_flat(trace, kind, select))
+    matrix = gram(tensors_of(trace, kind, select))
     return (
         pca(matrix, n_components=n_components)
         .assign(
@@ -107,51 +104,9 @@ def build_trajectory(
             displacement=displacement(matrix),
             turning_angle=turning_angle(matrix),
         )
-        .assign_attrs(kind=kind, select=select or "", order=_order(trace))
+        .assign_attrs(kind=kind, select=select or "", order=order_of(trace))
     )
 
-
-def _losses(trace: xr.DataTree) -> xr.Dataset:
-    if "losses" not in trace.children:
-        raise AnalysisError(
-            f"{_path(trace)}: expected losses, found {_listed(trace.children)}; record losses in the run"
-        )
-    return trace["losses"].to_dataset()
-
-
-def _flat(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArray:
-    known = [name for name, node in trace.children.items() if "flat" in node.children]
-    if kind not in known:
-        raise AnalysisError(
-            f"{_path(trace)}: expected {kind!r}, found {_listed(known)}; "
-            "record it, or choose one of those found"
-        )
-    return per_visit(flat(trace, kind, select=select))
-
-
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(names) if names else "nothing"
-
-
-def _path(trace: xr.DataTree) -> str:
-    return str(trace.attrs.get("path", "the trace"))
-
-
-def _order(trace: xr.DataTree) -> str:
-    return str(trace.attrs.get("order", ""))
-
-
-RESAMPLING_OPTIONS = {
-    "loss": "Which loss: of the tasks as trained, or of held-out tasks.",
-    "confidence": "Level of the confidence intervals.",
-    "n_resamples": "How many times tasks are drawn or permuted.",
-    "seed": "Seed of the drawing.",
-}
-VALUE_OPTIONS = {
-    "kind": "What is compared: weights, gradients, activations, or any other kind in the trace; of rows per "
-    "update, that of the first update of each visit.",
-    "select": "A glob over the names of parameters or modules; all of them if not given.",
-}
 
 RECOVERY = Analysis(
     name="recovery",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analyses.commands.parts import facts, in_units, joined, numbers_of, rows_of, subject_of, titled
 from tracekit.protocols import Report
 
 NO_INTERVALS = "No interval is complete: no task has been trained twice, so there is nothing to recover yet."
@@ -16,7 +17,9 @@ def recovery(dataset: xr.Dataset) -> Report:
     """Report recovery scores and their intervals."""
     names = ("interval", "recovery_score", "interval_low", "interval_high", "n_tasks")
     low, high = dataset["interval_low"], dataset["interval_high"]
+    warnings = above_one(dataset["recovery_score"])
     numbers = {
+        "warnings": warnings,
         "recovery_score": numbers_of(dataset["recovery_score"]),
         "interval_low": numbers_of(low),
         "interval_high": numbers_of(high),
@@ -33,14 +36,28 @@ def recovery(dataset: xr.Dataset) -> Report:
     return Report(
         numbers=numbers,
         columns=("interval", "recovery score", f"{percent} low", f"{percent} high", "tasks"),
-        rows=_rows(dataset[name] for name in names),
-        title=_title("Recovery score", dataset),
+        rows=rows_of(dataset[name] for name in names),
+        title=titled("Recovery score", dataset),
         notes=(
             f"{percent} intervals: {dataset.attrs['method']} bootstrap over tasks within this one run.",
             "A score says little without its control: compare with a shuffled run (order-test).",
             *_undefined_scores(dataset),
+            *warnings,
         ),
     )
+
+
+def above_one(score: xr.DataArray, whose: str = "") -> list[str]:
+    """Warn of scores above 1, and say why there are any."""
+    above = score[(score > 1).values]
+    if above.size == 0:
+        return []
+    return [
+        f"Warning: {whose}interval {joined(above['interval'])}: the score exceeds 1 (up to "
+        f"{float(above.max()):.3g}), since losses before a visit are lower than after the last one. General "
+        "learning lowers the losses of all tasks, and the score cannot tell that from recovery: "
+        "`tracekit analyze corrected-recovery RUN CONTROL` takes it out."
+    ]
 
 
 def _undefined_scores(dataset: xr.Dataset) -> list[str]:
@@ -51,7 +68,7 @@ def _undefined_scores(dataset: xr.Dataset) -> list[str]:
     no_number = (~finite & counted).any("task")
     undefined = dataset["recovery_score"].isnull()
     return [
-        f"Interval {_joined(chosen)}: {reason}, so the recovery score is not defined."
+        f"Interval {joined(chosen)}: {reason}, so the recovery score is not defined."
         for chosen, reason in (
             (dataset["interval"][(undefined & no_number).values], "a loss is NaN or infinite"),
             (dataset["interval"][(undefined & ~no_number).values], "nothing was forgotten"),
@@ -61,6 +78,7 @@ def _undefined_scores(dataset: xr.Dataset) -> list[str]:
 
 
 SCORES = ("recovery_score", "recovery_score_other")
+RUNS = ("first run, ", "second run, ")
 TESTED = ("difference", "interval_low", "interval_high", "p_value", "n_tasks")
 
 
@@ -69,17 +87,21 @@ def order_test(dataset: xr.Dataset) -> Report:
     pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks_other")]
     named = ("interval", *SCORES, *TESTED, "n_tasks_other", *pooled)
     settings = ("alternative", "n_resamples", "seed", "confidence", "paired", "order", "order_other", "loss")
+    warnings = [
+        note for name, run in zip(SCORES, RUNS, strict=True) for note in above_one(dataset[name], run)
+    ]
     percent = f"{100 * dataset.attrs['confidence']:g} %"
     ends = (f"{percent} low", f"{percent} high")
     return Report(
         numbers={
             **{name: numbers_of(dataset[name]) for name in named},
             **{name: dataset.attrs[name] for name in settings},
+            "warnings": warnings,
         },
         columns=("interval", "first", "second", "difference", *ends, "p", "tasks"),
         rows=_test_rows(dataset),
         title="Recovery score, " + _first_less_second(dataset),
-        notes=_test_notes(dataset),
+        notes=(*_test_notes(dataset), *warnings),
     )
 
 
@@ -89,7 +111,7 @@ def _test_rows(dataset: xr.Dataset) -> tuple[tuple[Any, ...], ...]:
         return ()
     means = (dataset[name].mean("interval", skipna=False).item() for name in SCORES)
     pooled = (dataset[f"pooled_{name}"].item() for name in TESTED)
-    return (*_rows(dataset[name] for name in ("interval", *SCORES, *TESTED)), ("all", *means, *pooled))
+    return (*rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED)), ("all", *means, *pooled))
 
 
 def _first_less_second(dataset: xr.Dataset) -> str:
@@ -125,11 +147,11 @@ def shift_averaged_loss(dataset: xr.Dataset) -> Report:
             "occurrence": occurrences,
             "shift_averaged_loss": numbers_of(mean.transpose("occurrence", "offset")),
             "n_tasks": numbers_of(dataset["n_tasks"]),
-            **_facts(dataset, mean, "order", "loss"),
+            **facts(dataset, mean, "order", "loss"),
         },
         columns=("offset", *(f"visit {occurrence}" for occurrence in occurrences)),
-        rows=_rows((dataset["offset"], *(mean.sel(occurrence=occurrence) for occurrence in occurrences))),
-        title=_title(f"Loss around the n-th visit of a task{_in_units(mean)}", dataset),
+        rows=rows_of((dataset["offset"], *(mean.sel(occurrence=occurrence) for occurrence in occurrences))),
+        title=titled(f"Loss around the n-th visit of a task{in_units(mean)}", dataset),
         notes=("Mean over tasks; not defined where the offset lies beyond the run for any of them.",),
     )
 
@@ -145,11 +167,11 @@ def online_loss(dataset: xr.Dataset) -> Report:
             "visit": numbers_of(dataset["visit"]),
             "online_loss": numbers_of(dataset["online_loss"]),
             "cumulative_online_loss": numbers_of(dataset["cumulative_online_loss"]),
-            **_facts(dataset, mean, "order", "loss"),
+            **facts(dataset, mean, "order", "loss"),
         },
         columns=("epoch", "online loss", "visits"),
-        rows=_rows(dataset[name] for name in ("epoch", "online_loss_per_epoch", "n_visits")),
-        title=_title(f"Online loss{_in_units(mean)}", dataset),
+        rows=rows_of(dataset[name] for name in ("epoch", "online_loss_per_epoch", "n_visits")),
+        title=titled(f"Online loss{in_units(mean)}", dataset),
         notes=("Loss on each task just before training on it, mean over the visits of an epoch so far.",),
     )
 
@@ -167,8 +189,8 @@ def similarity(dataset: xr.Dataset) -> Report:
             **{name: dataset.attrs[name] for name in ("kind", "select", "metric", "n_tasks", "order")},
         },
         columns=("lag", "mean " + dataset.attrs["metric"].replace("-", " "), "pairs"),
-        rows=_rows(shown[name] for name in names),
-        title=_title(f"{_subject(dataset)} by lag in visits", dataset),
+        rows=rows_of(shown[name] for name in names),
+        title=titled(f"{subject_of(dataset)} by lag in visits", dataset),
         notes=(
             f"Contrast: {contrast:.4g}, the mean over pairs of visits a multiple of {period} apart "
             f"less the mean over all other pairs. Lags above {2 * period} are left out of the table.",
@@ -201,43 +223,11 @@ def trajectory(dataset: xr.Dataset) -> Report:
             **{name: dataset.attrs[name] for name in ("kind", "select", "order")},
         },
         columns=("component", "share of variance"),
-        rows=_rows(dataset[name] for name in ("component", "explained_variance_ratio")),
-        title=_title(f"Path of {_subject(dataset).lower()}", dataset),
+        rows=rows_of(dataset[name] for name in ("component", "explained_variance_ratio")),
+        title=titled(f"Path of {subject_of(dataset).lower()}", dataset),
         notes=(
             f"Participation ratio {float(dataset['participation_ratio']):.3g}; path length "
             f"{length:.4g}, of which {final:.4g} "
             "lies between first and last visit.",
         ),
     )
-
-
-def numbers_of(array: xr.DataArray) -> Any:
-    """Give plain Python numbers, in lists nested by dim."""
-    return array.values.tolist()
-
-
-def _rows(columns: Any) -> tuple[tuple[Any, ...], ...]:
-    return tuple(zip(*(numbers_of(column) for column in columns), strict=True))
-
-
-def _joined(numbers: xr.DataArray) -> str:
-    return ", ".join(map(str, numbers.values.tolist()))
-
-
-def _facts(dataset: xr.Dataset, values: xr.DataArray, *names: str) -> dict[str, Any]:
-    return {"units": values.attrs.get("units", ""), **{name: dataset.attrs[name] for name in names}}
-
-
-def _in_units(values: xr.DataArray) -> str:
-    units = str(values.attrs.get("units", ""))
-    return f" ({units})" if units else ""
-
-
-def _subject(dataset: xr.Dataset) -> str:
-    chosen = f" matching {dataset.attrs['select']}" if dataset.attrs["select"] else ""
-    return str(dataset.attrs["kind"]).capitalize() + chosen
-
-
-def _title(heading: str, dataset: xr.Dataset) -> str:
-    order = str(dataset.attrs["order"])
-    return f"{heading}, {order} order" if order else heading

@@ -5,6 +5,8 @@ import pytest
 import xarray as xr
 
 import analyses
+from analyses.commands.continual import CONTINUAL
+from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
 from tracekit import flat
 from tracekit.testing import no_compute, synthetic_trace
@@ -29,7 +31,21 @@ def scores(tree):
     return analyses.recovery(losses(tree))
 
 
+def pairwise(tree):
+    """A matrix over tasks made of losses, at every visit but 0."""
+    loss = losses(tree)["eval_loss"].rename(task="evaluated").drop_vars("evaluated")
+    return loss.expand_dims(trained=5).isel(visit=slice(1, None))
+
+
 PUBLIC = {
+    "average_forgetting": lambda tree: analyses.average_forgetting(losses(tree)),
+    "backward_transfer": lambda tree: analyses.backward_transfer(losses(tree)),
+    "corrected_recovery": lambda tree: analyses.corrected_recovery(
+        losses(tree), analyses.general_learning(losses(tree))
+    ),
+    "forward_transfer": lambda tree: analyses.forward_transfer(losses(tree)),
+    "general_learning": lambda tree: analyses.general_learning(losses(tree)),
+    "pairwise_summary": lambda tree: analyses.pairwise_summary(pairwise(tree), losses(tree)["trained_task"]),
     "cosine": lambda tree: analyses.cosine(analyses.gram(values(tree))),
     "cyclicity": lambda tree: analyses.cyclicity(analyses.gram(values(tree)), period=5),
     "displacement": lambda tree: analyses.displacement(analyses.gram(values(tree))),
@@ -69,7 +85,17 @@ def test_building_computes_nothing_and_gives_what_memory_gives(name, trace):
 
 
 @pytest.mark.parametrize(
-    "analysis", [RECOVERY, SHIFT_AVERAGED_LOSS, ONLINE_LOSS, SIMILARITY, TRAJECTORY, ORDER_TEST]
+    "analysis",
+    [
+        RECOVERY,
+        SHIFT_AVERAGED_LOSS,
+        ONLINE_LOSS,
+        SIMILARITY,
+        TRAJECTORY,
+        ORDER_TEST,
+        CONTINUAL,
+        CORRECTED_RECOVERY,
+    ],
 )
 def test_plug_ins_build_without_computing(analysis, trace):
     shuffled = synthetic_trace(order=SHUFFLED, order_name="shuffled")

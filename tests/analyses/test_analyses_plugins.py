@@ -7,11 +7,22 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from analyses.commands.continual import CONTINUAL
+from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
 from tracekit.errors import AnalysisError, TracekitError
 from tracekit.testing import synthetic_trace
 
-ALL = [RECOVERY, SHIFT_AVERAGED_LOSS, ONLINE_LOSS, SIMILARITY, TRAJECTORY, ORDER_TEST]
+ALL = [
+    RECOVERY,
+    SHIFT_AVERAGED_LOSS,
+    ONLINE_LOSS,
+    SIMILARITY,
+    TRAJECTORY,
+    ORDER_TEST,
+    CONTINUAL,
+    CORRECTED_RECOVERY,
+]
 SHUFFLED = [[0, 1, 2, 3], [3, 1, 2, 0], [2, 1, 0, 3]]
 
 

@@ -1,0 +1,107 @@
+"""`tracekit analyze corrected-recovery`: recovery without what general learning does."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import xarray as xr
+
+from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, numbers_of, rows_of
+from analyses.correction import corrected_recovery, general_learning
+from analyses.inference import order_test
+from analyses.kernels.inference import Alternative
+from analyses.recovery import recovery
+from analyses.reports import above_one
+from analyses.traces import losses_of, order_of, path_of
+from tracekit.errors import AnalysisError
+from tracekit.protocols import Analysis, Report
+
+Baseline = Literal["control", "held-out"]
+SCORES = ("recovery_score", "recovery_score_control", "corrected_score", "corrected_score_control")
+TESTED = ("difference", "interval_low", "interval_high", "p_value", "n_tasks")
+SAME = {"n_tasks": "tasks", "updates_per_visit": "updates per visit"}
+SETTINGS = ("baseline", "alternative", "n_resamples", "seed", "confidence", "paired", "order", "loss")
+
+
+def build(
+    *traces: xr.DataTree,
+    loss: Loss = "eval_loss",
+    baseline: Baseline = "control",
+    n_resamples: int = 9999,
+    seed: int = 0,
+    alternative: Alternative = "greater",
+    confidence: float = 0.95,
+) -> xr.Dataset:
+    """Build recovery less general learning of a run and its control, and the test between them."""
+    _require_same_budget(*traces)
+    runs = [losses_of(trace) for trace in traces]
+    if baseline == "control":
+        learned = [general_learning(runs[1], loss=loss)] * 2
+    else:
+        learned = [general_learning(losses, loss="test_loss") for losses in runs]
+    corrected = [corrected_recovery(*each, loss=loss) for each in zip(runs, learned, strict=True)]
+    settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
+    result = order_test(*corrected, **settings, alternative=alternative, confidence=confidence)
+    plain = [recovery(losses, loss=loss) for losses in runs]
+    shared = slice(result.sizes["interval"])
+    scores = [each["recovery_score"].isel(interval=shared) for each in (*plain, *corrected)]
+    named = dict(zip(SCORES, scores, strict=True))
+    return result.assign(named).assign_attrs(baseline=baseline, order=order_of(traces[0]), loss=loss)
+
+
+def _require_same_budget(run: xr.DataTree, control: xr.DataTree) -> None:
+    for name, words in SAME.items():
+        if run.attrs.get(name) != control.attrs.get(name):
+            raise AnalysisError(
+                f"{path_of(control)}: expected {run.attrs.get(name)} {words}, as in {path_of(run)}, found "
+                f"{control.attrs.get(name)}; a control has the same tasks and the same budget"
+            )
+
+
+def report(dataset: xr.Dataset) -> Report:
+    """Report scores with and without general learning, and how far the run exceeds its control."""
+    pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks_other")]
+    named = ("interval", *SCORES, *TESTED, "n_tasks_other", *pooled)
+    percent = f"{100 * dataset.attrs['confidence']:g} %"
+    warnings = above_one(dataset["corrected_score"], "corrected, ")
+    return Report(
+        numbers={
+            **{name: numbers_of(dataset[name]) for name in named},
+            **{name: dataset.attrs[name] for name in SETTINGS},
+            "warnings": warnings,
+        },
+        columns=(
+            *("interval", "score", "of control", "corrected", "of control", "excess"),
+            *(f"{percent} low", f"{percent} high", "p", "tasks"),
+        ),
+        rows=rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED)),
+        title="Recovery score less general learning",
+        notes=(*_notes(dataset), *warnings),
+    )
+
+
+def _notes(dataset: xr.Dataset) -> tuple[str, ...]:
+    source = {
+        "control": "the control's mean loss over tasks",
+        "held-out": "each run's own mean loss over held-out tasks",
+    }[dataset.attrs["baseline"]]
+    return (
+        f"Corrected: the score of losses less general learning, which is taken to be {source}. In the first "
+        "interval tasks are met for the first time, which moves a control's mean as well: trust it less.",
+        f"Excess: corrected score of the run less that of its control; permutation test over tasks, "
+        f"{dataset.attrs['alternative']}. All intervals at once: p = {float(dataset['pooled_p_value']):.3g}.",
+    )
+
+
+CORRECTED_RECOVERY = Analysis(
+    name="corrected-recovery",
+    summary="Recovery without what general learning does, against a shuffled control: the run, its control.",
+    build=build,
+    report=report,
+    options={
+        **RESAMPLING_OPTIONS,
+        "baseline": "General learning: the control's mean loss, or that of each run's held-out tasks.",
+        "alternative": "Whether the run is to recover more than its control (greater), less, or differently.",
+    },
+    n_traces=(2, 2),
+)

@@ -1,0 +1,59 @@
+"""What reports and options of several analyses have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import xarray as xr
+
+Loss = Literal["eval_loss", "test_loss"]
+
+RESAMPLING_OPTIONS = {
+    "loss": "Which loss: of the tasks as trained, or of held-out tasks.",
+    "confidence": "Level of the confidence intervals.",
+    "n_resamples": "How many times tasks are drawn or permuted.",
+    "seed": "Seed of the drawing.",
+}
+VALUE_OPTIONS = {
+    "kind": "What is compared: weights, gradients, activations, or any other kind in the trace; of rows per "
+    "update, that of the first update of each visit.",
+    "select": "A glob over the names of parameters or modules; all of them if not given.",
+}
+
+
+def numbers_of(array: xr.DataArray) -> Any:
+    """Give plain Python numbers, in lists nested by dim."""
+    return array.values.tolist()
+
+
+def rows_of(columns: Any) -> tuple[tuple[Any, ...], ...]:
+    """Give the rows of a table from its columns."""
+    return tuple(zip(*(numbers_of(column) for column in columns), strict=True))
+
+
+def joined(numbers: xr.DataArray) -> str:
+    """List numbers in a sentence."""
+    return ", ".join(map(str, numbers.values.tolist()))
+
+
+def facts(dataset: xr.Dataset, values: xr.DataArray, *names: str) -> dict[str, Any]:
+    """Give the units of values, and attributes by name."""
+    return {"units": values.attrs.get("units", ""), **{name: dataset.attrs[name] for name in names}}
+
+
+def in_units(values: xr.DataArray) -> str:
+    """Name the units in brackets, if there are any."""
+    units = str(values.attrs.get("units", ""))
+    return f" ({units})" if units else ""
+
+
+def subject_of(dataset: xr.Dataset) -> str:
+    """Name the kind of tensors that were compared, and which of them."""
+    chosen = f" matching {dataset.attrs['select']}" if dataset.attrs["select"] else ""
+    return str(dataset.attrs["kind"]).capitalize() + chosen
+
+
+def titled(heading: str, dataset: xr.Dataset) -> str:
+    """Add the order of the tasks to a heading."""
+    order = str(dataset.attrs["order"])
+    return f"{heading}, {order} order" if order else heading

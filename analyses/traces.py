@@ -1,0 +1,45 @@
+"""What analyses take out of an opened trace: its losses, its tensors, and what it says of its order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import xarray as xr
+
+from analyses.inputs import per_visit
+from tracekit import flat
+from tracekit.errors import AnalysisError
+
+
+def losses_of(trace: xr.DataTree) -> xr.Dataset:
+    """Give the losses of a trace; where none were recorded, an `AnalysisError` that says so."""
+    if "losses" not in trace.children:
+        raise AnalysisError(
+            f"{path_of(trace)}: expected losses, found {_listed(trace.children)}; record losses in the run"
+        )
+    return trace["losses"].to_dataset()
+
+
+def tensors_of(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArray:
+    """Give one flat row per visit of a kind; a kind that was not recorded is an `AnalysisError`."""
+    known = [name for name, node in trace.children.items() if "flat" in node.children]
+    if kind not in known:
+        raise AnalysisError(
+            f"{path_of(trace)}: expected {kind!r}, found {_listed(known)}; "
+            "record it, or choose one of those found"
+        )
+    return per_visit(flat(trace, kind, select=select))
+
+
+def path_of(trace: xr.DataTree) -> str:
+    """Say where a trace is."""
+    return str(trace.attrs.get("path", "the trace"))
+
+
+def order_of(trace: xr.DataTree) -> str:
+    """Name the order of the tasks, such as `cyclic`; empty where the trace does not say."""
+    return str(trace.attrs.get("order", ""))
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(names) if names else "nothing"
