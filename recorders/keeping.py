@@ -6,17 +6,20 @@ recorder of tensors goes through here, so that whatever it captures can be kept 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from recorders.precisions import Rounded
 from recorders.reductions import Reductions
 from recorders.sketches import Sketch
 from recorders.tensors import Tensors, copy_into
 from tracekit.errors import ConfigurationError
 from tracekit.plugins import suggestion
+from tracekit.precision import array_dtype
 from tracekit.protocols import Run
 from tracekit.schema import Rows
 from tracekit.writer import TraceWriter
@@ -31,7 +34,7 @@ class Form(Protocol):
         What a form must know of earlier visits belongs into `run.carried`, so that checkpoints keep it.
         """
 
-    def fill(self, row: npt.NDArray[np.floating], tensors: Tensors, place: int) -> None:
+    def fill(self, row: npt.NDArray[Any], tensors: Tensors, place: int) -> None:
         """Fill a row, dims (element,), or that place of the middle dim of it."""
 
 
@@ -46,12 +49,17 @@ class Full:
         self._sizes = [field.size for field in full.fields]
         return full
 
-    def fill(self, row: npt.NDArray[np.floating], tensors: Tensors, place: int) -> None:
+    def fill(self, row: npt.NDArray[Any], tensors: Tensors, place: int) -> None:
         """Copy the tensors."""
         copy_into(row, tensors, self._sizes)
 
 
-FORMS: Mapping[str, type[Form]] = {"full": Full, "reductions": Reductions, "sketch": Sketch}
+FORMS: Mapping[str, Callable[..., Form]] = {
+    "full": Full,
+    **{name: partial(Rounded, name) for name in ("bfloat16", "float16", "float32")},
+    "reductions": Reductions,
+    "sketch": Sketch,
+}
 """Forms by the names that configurations give them."""
 
 
@@ -85,7 +93,7 @@ class Kept:
 
         They are asked for one by one, and copied before the next are asked for.
         """
-        made = [np.empty(rows.row_shape, rows.dtype) for _, rows in self._forms]
+        made = [np.empty(rows.row_shape, array_dtype(rows.dtype)) for _, rows in self._forms]
         for place, tensors in enumerate(parts):
             for (form, rows), row in zip(self._forms, made, strict=True):
                 form.fill(row.reshape(-1, rows.n_elements)[place], tensors, place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from tracekit.schema import Field
 
 Tensors: TypeAlias = Sequence[torch.Tensor | None]
 """The tensors of a row, in the order of its fields; None stands for zeros."""
+
+STORED = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 
 def fields_of(tensors: Mapping[str, torch.Tensor]) -> tuple[Field, ...]:
@@ -25,7 +27,9 @@ def fields_of(tensors: Mapping[str, torch.Tensor]) -> tuple[Field, ...]:
 
 
 def row_dtype(tensors: Iterable[torch.Tensor]) -> str:
-    """Give the type of a row that holds them all without loss: float32, or float64 if one is.
+    """Give the smallest type of a row that holds them all without loss.
+
+    One of bfloat16, float16, float32 and float64; what is none of these is held by float32.
 
     Raises
     ------
@@ -36,13 +40,19 @@ def row_dtype(tensors: Iterable[torch.Tensor]) -> str:
     for dtype in types:
         if not dtype.is_floating_point:
             raise TypeError(f"tensors of floating point numbers are recorded, found {dtype}")
-    widest = reduce(torch.promote_types, types, torch.float32)
+    held = [dtype if dtype in STORED else torch.float32 for dtype in types]
+    widest = reduce(torch.promote_types, held) if held else torch.float32
     return str(widest).removeprefix("torch.")
 
 
-def copy_into(row: npt.NDArray[np.floating], tensors: Tensors, sizes: Sequence[int]) -> None:
-    """Copy tensors one after another into a row, from any device; None leaves zeros."""
+def copy_into(row: npt.NDArray[Any], tensors: Tensors, sizes: Sequence[int]) -> None:
+    """Copy tensors one after another into a row, from any device; None leaves zeros.
+
+    A row of uint16 takes the bits of bfloat16.
+    """
     target = torch.from_numpy(row)
+    if row.dtype == np.uint16:
+        target = target.view(torch.bfloat16)
     offset = 0
     for tensor, size in zip(tensors, sizes, strict=True):
         part = target[offset : offset + size]

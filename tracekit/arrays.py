@@ -99,12 +99,12 @@ def dim_names(document: Mapping[str, Any], n_dims: int) -> tuple[str, ...]:
     return tuple(unique([name(dim, "dimension_names") for dim in found], "dimension_names"))
 
 
-def check_fill(document: Mapping[str, Any], is_float: bool) -> None:
-    """Check the value that stands for "never written"."""
+def check_fill(document: Mapping[str, Any], fill: float | int) -> None:
+    """Check the value that stands for "never written"; of whole numbers, any will do."""
     found = entry(document, "fill_value", "metadata")
-    if is_float and found != "NaN":
+    if isinstance(fill, float) and found != "NaN":
         raise MalformedError(f"fill_value: expected 'NaN', found {found!r}")
-    if not is_float:
+    if isinstance(fill, int):
         integer(found, "fill_value", least=-1)
 
 

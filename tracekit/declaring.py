@@ -191,4 +191,4 @@ def _by_name(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _facts(layout: ArrayLayout, *, grows: bool) -> dict[str, Any]:
     shape = layout.shape[1:] if grows else layout.shape
-    return {"shape": shape, "dims": layout.dims, "dtype": layout.dtype.name}
+    return {"shape": shape, "dims": layout.dims, "dtype": layout.type_name}

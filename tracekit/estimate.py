@@ -34,6 +34,8 @@ class PlannedKind:
         Bytes of one row, and of all of them, at most: compression leaves less.
     files : int
         Files in the end.
+    dtype : str
+        Types of the values.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class PlannedKind:
     row_bytes: int
     total_bytes: int
     files: int
+    dtype: str
 
 
 class CountingWriter:
@@ -67,8 +70,17 @@ class CountingWriter:
         layout = rows_layout(rows, self._codec)
         row_bytes = _row_bytes(layout)
         n_files = len(rows.visits) * math.prod(layout.objects[1:])
-        n_files += _metadata_files(1, {rows.sample})
-        self._add(rows.group, len(rows.fields), len(rows.visits), row_bytes, n_files)
+        self.kinds.append(
+            PlannedKind(
+                kind=rows.group,
+                tensors=len(rows.fields),
+                rows=len(rows.visits),
+                row_bytes=row_bytes,
+                total_bytes=len(rows.visits) * row_bytes,
+                files=n_files + _metadata_files(1, {rows.sample}),
+                dtype=rows.dtype,
+            )
+        )
 
     def declare_series(
         self, series: Sequence[Series], *, labels: Mapping[str, Sequence[str]] | None = None
@@ -83,11 +95,17 @@ class CountingWriter:
             n_files += math.prod(layout.objects)
             n_most = max(n_most, n_samples)
         row_bytes = math.ceil(row_bytes / max(1, n_most))
-        n_files += _metadata_files(len(series), {item.sample for item in series})
-        self._add(series[0].group, len(series), n_most, row_bytes, n_files)
-
-    def _add(self, kind: str, n_tensors: int, n_rows: int, row_bytes: int, n_files: int) -> None:
-        self.kinds.append(PlannedKind(kind, n_tensors, n_rows, row_bytes, n_rows * row_bytes, n_files))
+        self.kinds.append(
+            PlannedKind(
+                kind=series[0].group,
+                tensors=len(series),
+                rows=n_most,
+                row_bytes=row_bytes,
+                total_bytes=n_most * row_bytes,
+                files=n_files + _metadata_files(len(series), {item.sample for item in series}),
+                dtype=", ".join(sorted({item.dtype for item in series})),
+            )
+        )
 
 
 def planned_kinds(run: Run, recorders: Iterable[Recorder]) -> list[PlannedKind]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tracekit.arrays import (
     check_blosc,
@@ -28,6 +29,7 @@ from tracekit.arrays import (
 from tracekit.checks import MalformedError, checking, declaring, entry, sizes
 from tracekit.codecs import Codec, CodecName
 from tracekit.documents import read_document, seal
+from tracekit.precision import BFLOAT16, BITS_OF, MISSING_BFLOAT16, array_dtype, from_bfloat16
 from tracekit.schema import Rows, Series
 from tracekit.store import Store
 
@@ -52,7 +54,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """One array on disk. Its first dim is the sample; an object holds a shard, or a chunk without one."""
+    """One array on disk. Its first dim is the sample; an object holds a shard, or a chunk without one.
+
+    Where `bits_of` names a type, the stored values are bits of it; see `tracekit.precision`.
+    """
 
     key: str
     shape: Shape
@@ -61,6 +66,21 @@ class ArrayLayout:
     chunk: Shape
     shard: Shape | None
     codec: Codec
+    bits_of: str | None = None
+
+    @property
+    def type_name(self) -> str:
+        """Name of the type of the values."""
+        return self.bits_of or self.dtype.name
+
+    @property
+    def seen_dtype(self) -> np.dtype[Any]:
+        """Type in which readers see the values."""
+        return np.dtype(np.float32) if self.bits_of else self.dtype
+
+    def seen(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give stored values as readers see them."""
+        return from_bfloat16(stored) if self.bits_of else stored
 
     @property
     def object_shape(self) -> Shape:
@@ -80,6 +100,8 @@ class ArrayLayout:
     @property
     def fill(self) -> float | int:
         """The value that says "never written"."""
+        if self.bits_of:
+            return MISSING_BFLOAT16
         return math.nan if self.dtype.kind == "f" else MISSING_INTEGER
 
     def object_key(self, index: Shape) -> str:
@@ -114,14 +136,14 @@ class ArrayLayout:
             compressors=self.codec.zarr(),
             fill_value=self.fill,
             dimension_names=self.dims,
-            attributes=dict(attributes),
+            attributes={**attributes, **({BITS_OF: self.bits_of} if self.bits_of else {})},
         )
         return seal(json.loads(contents[METADATA].to_bytes()))
 
 
 def rows_layout(rows: Rows, codec: CodecName) -> ArrayLayout:
     """Lay out flat rows: chunks of about 256 KiB of one visit, one shard per visit up to 256 MiB."""
-    dtype = np.dtype(rows.dtype).newbyteorder("<")
+    dtype = array_dtype(rows.dtype)
     *middle, n_elements = rows.row_shape
     columns = _even_columns(n_elements, CHUNK_BYTES // dtype.itemsize)
     n_middle = math.prod(middle)
@@ -135,6 +157,7 @@ def rows_layout(rows: Rows, codec: CodecName) -> ArrayLayout:
         chunk=(1, *(1 for _ in middle), columns),
         shard=(1, *middle, columns * min(per_shard, n_chunks)),
         codec=Codec(codec, dtype.itemsize),
+        bits_of=rows.dtype if rows.dtype == BFLOAT16 else None,
     )
 
 
@@ -183,17 +206,20 @@ def parse_array(key: str, document: Mapping[str, Any], place: str) -> ArrayLayou
         If it is anything else.
     """
     with checking(f"{place}/{key}/{METADATA}"):
-        check_node(document, "array")
+        bits_of = _parse_bits(check_node(document, "array").get(BITS_OF))
         check_known(document)
         shape = sizes(entry(document, "shape", "metadata"), "shape")
-        dtype = _parse_dtype(entry(document, "data_type", "metadata"))
+        dtype = _parse_dtype(entry(document, "data_type", "metadata"), bits_of)
         outer = grid_shape(document)
         codecs, chunk = split_codecs(document)
         codec = _parse_codec(codecs, dtype)
         check_sizes(shape, chunk or outer, outer, dtype.itemsize)
-        check_fill(document, dtype.kind == "f")
         dims = dim_names(document, len(shape))
-    return ArrayLayout(key, shape, dtype, dims, chunk or outer, outer if chunk else None, codec)
+        layout = ArrayLayout(
+            key, shape, dtype, dims, chunk or outer, outer if chunk else None, codec, bits_of
+        )
+        check_fill(document, layout.fill)
+    return layout
 
 
 def read_layout(store: Store, key: str) -> ArrayLayout:
@@ -212,8 +238,14 @@ def _even_columns(n_elements: int, most: int) -> int:
     return max(1, math.ceil(n_elements / max(1, math.ceil(n_elements / most))))
 
 
-def _parse_dtype(name: Any) -> np.dtype[Any]:
-    if name not in ("float16", "float32", "float64", "int64", "int32", "uint16"):
+def _parse_bits(name: Any) -> str | None:
+    if name not in (None, BFLOAT16):
+        raise MalformedError(f"{BITS_OF}: expected {BFLOAT16!r}, found {reprlib.repr(name)}")
+    return BFLOAT16 if name else None
+
+
+def _parse_dtype(name: Any, bits_of: str | None) -> np.dtype[Any]:
+    if name not in (("uint16",) if bits_of else ("float16", "float32", "float64", "int64", "int32")):
         raise MalformedError(f"values of type {reprlib.repr(name)} are not read")
     dtype: np.dtype[Any] = np.dtype(name).newbyteorder("<")
     return dtype

@@ -55,7 +55,8 @@ class Rows:
     middle : (name, labels), optional
         A dim between sample and element, such as `("probe", ("doc a", "doc b"))`.
     dtype : str
-        Type of the stored values.
+        Type of the stored values: `"float64"`, `"float32"`, `"float16"`, or `"bfloat16"`, which is put as its
+        bits (see `tracekit.precision`) and read as float32.
     phase : str
         Whether the values were taken before or after the update, or at a snapshot.
     labels : mapping

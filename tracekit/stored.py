@@ -73,7 +73,7 @@ class StoredRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values."""
-        return self.layout.dtype
+        return self.layout.seen_dtype
 
     @property
     def ndim(self) -> int:
@@ -84,7 +84,7 @@ class StoredRows:
     def row_bytes(self) -> int:
         """Bytes of what is seen of one row."""
         n_middle = math.prod(self.layout.shape[1:-1])
-        return n_middle * math.prod(self.tail) * self.layout.dtype.itemsize
+        return n_middle * math.prod(self.tail) * self.dtype.itemsize
 
     @property
     def n_blocks(self) -> int:
@@ -170,7 +170,7 @@ class StoredRows:
         if not self.tail:
             return lead
         width = max(1, math.prod(self.tail[1:]))
-        fits = max(1, BLOCK_BYTES // (samples * width * self.layout.dtype.itemsize))
+        fits = max(1, BLOCK_BYTES // (samples * width * self.dtype.itemsize))
         stored = self.layout.chunk[-1]
         if len(self.tail) == 1 and fits > stored:
             fits = fits // stored * stored

@@ -61,7 +61,7 @@ def read_columns(views: Sequence[StoredRows], middle: Sequence[range], n_threads
 
     with unchanged(rows.store, rows.generation):
         in_threads(work, [(place, part) for place in written for part in parts], n_workers)
-    return outputs
+    return [layout.seen(values) for values in outputs]
 
 
 def _room(view: StoredRows, middle: Sequence[range]) -> Values:

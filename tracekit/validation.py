@@ -136,6 +136,8 @@ def check_column(layout: ArrayLayout) -> None:
     """Check that each chunk of a series holds whole samples."""
     if layout.shard is not None or layout.chunk[1:] != layout.shape[1:]:
         raise MalformedError("a series lies in chunks of whole samples, without shards")
+    if layout.bits_of:
+        raise MalformedError(f"a series of {layout.bits_of} is not read")
 
 
 def check_numbers(layout: ArrayLayout, sample: str) -> None:

@@ -171,11 +171,6 @@ class TraceWriter:
         return self._state.marker.committed
 
     @property
-    def snapshots(self) -> int:
-        """Snapshots that the run has behind it: those that were committed, or are repeated."""
-        return self._next
-
-    @property
     def url(self) -> str:
         """Where the trace lies."""
         return self._store.url
@@ -269,6 +264,11 @@ class TraceWriter:
                 f"{self.url}/{name}: expected shape {rows.row_shape} for dims {rows.dims[1:]}, found "
                 f"{values.shape}"
             )
+        if declared.layout.bits_of and values.dtype != declared.layout.dtype:
+            raise TraceWriteError(
+                f"{self.url}/{name}: expected the bits of {declared.layout.bits_of} as uint16, found "
+                f"{values.dtype}; make them with tracekit.precision.to_bfloat16"
+            )
         declared.put.add(sample)
         cargo = Cargo(name, (group, sample))
         if declared.visit_of[sample] >= self.committed:
@@ -299,21 +299,8 @@ class TraceWriter:
             )
         self._state.columns[key].append(np.asarray(values)[None])
 
-    @property
-    def n_updates(self) -> int:
-        """Updates of all visits that the run has behind it."""
-        return self._axes.n_updates(max(0, self._next - 1))
-
-    def commit(self, visit: Visit, n_updates: int | None = None) -> None:
+    def commit(self, visit: Visit) -> None:
         """Make everything put for a visit durable, then visible.
-
-        Parameters
-        ----------
-        visit : Visit
-            The visit that is over.
-        n_updates : int, optional
-            Updates of the whole run so far, where no plan says it; as many as there are samples of the series
-            of updates if None.
 
         Raises
         ------
@@ -321,10 +308,9 @@ class TraceWriter:
             If something declared for the visit was not put, visits come out of order, another writer has
             taken over (`TraceInUseError`), or the store refuses: then it says how far the trace is good.
         """
-        n_updates = self._updates_at(visit.number, n_updates)
-        self._check_complete(visit.number, n_updates)
+        self._check_complete(visit.number)
         self._claim.check()
-        self._axes.end(visit, n_updates, self._state.columns)
+        self._axes.end(visit, self._state.columns)
         self._next += 1
         if visit.number < self.committed:
             self._state.repeated()
@@ -363,7 +349,8 @@ class TraceWriter:
         row, n_columns = declared.row_of[sample], values.shape[-1]
         stored = StoredRows(self._store, declared.layout, np.array([row]), ((0, n_columns),), (n_columns,))
         found = stored[0]
-        if found.tobytes() != np.ascontiguousarray(values, found.dtype).tobytes():
+        again = declared.layout.seen(np.ascontiguousarray(values, declared.layout.dtype))
+        if found.tobytes() != again.tobytes():
             raise not_repeated(f"{self.url}/{declared.rows.group}, {declared.rows.sample} {sample}")
 
     def _declare_column(self, series: Series, sizes: tuple[int, ...]) -> None:
@@ -383,20 +370,11 @@ class TraceWriter:
         if group in taken:
             raise TraceWriteError(f"{self.url}: {group!r} is declared already; record each kind once")
 
-    def _updates_at(self, number: int, n_updates: int | None) -> int:
-        """Give the updates that there must be at a snapshot."""
-        if self._axes.n_planned is not None:
-            return self._axes.n_updates(number)
-        if n_updates is not None:
-            return n_updates
-        updates = (c for c in self._state.columns.values() if c.layout.dims[0] == "update")
-        return max((column.n_samples for column in updates), default=self.n_updates)
-
-    def _check_complete(self, number: int, n_updates: int) -> None:
+    def _check_complete(self, number: int) -> None:
         if number != self._next:
             raise TraceWriteError(f"{self.url}: visit {self._next} is the next to commit, found {number}")
         missing = [group for group, kind in self._state.rows.items() if kind.missing(number)]
-        expected = {"visit": number + 1, "update": n_updates}
+        expected = {"visit": number + 1, "update": self._axes.n_updates(number, self._state.columns)}
         missing += [
             f"{key} ({column.n_samples} of {expected[column.layout.dims[0]]} samples)"
             for key, column in self._state.columns.items()

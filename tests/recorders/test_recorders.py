@@ -324,18 +324,3 @@ def test_a_module_that_stays_silent_is_refused(tmp_path):
     run.model.extra = torch.nn.Linear(2, 2)
     with pytest.raises(ConfigurationError, match="extra gave no tensor"):
         train(run, [Recording(tmp_path / "run.zarr", [ActivationRecorder("extra")])])
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_other_precisions_come_back_without_loss(tmp_path, dtype):
-    from recorders.tensors import copy_into, fields_of, row_dtype
-
-    tensors = {"a": torch.randn(3, 2, dtype=dtype), "b": torch.randn(4, dtype=torch.float32)}
-    dtype_of_row = row_dtype(tensors.values())
-    row = np.empty(10, dtype_of_row)
-    copy_into(row, list(tensors.values()), [6, 4])
-
-    assert dtype_of_row == ("float64" if dtype == torch.float64 else "float32")
-    assert fields_of(tensors)[0].dtype == str(dtype).removeprefix("torch.")
-    assert torch.equal(torch.from_numpy(row[:6]).to(dtype).reshape(3, 2), tensors["a"])
-    assert not np.shares_memory(row, tensors["b"].numpy())

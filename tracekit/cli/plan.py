@@ -40,10 +40,18 @@ def plan(configuration: Path, overrides: tuple[str, ...], out: str, as_document:
         click.echo(as_json({**facts, "fits": total <= free, "kinds": [asdict(kind) for kind in kinds]}))
         return
     rows = [
-        (kind.kind, kind.tensors, kind.rows, size(kind.row_bytes), size(kind.total_bytes), kind.files)
+        (
+            kind.kind,
+            kind.tensors,
+            kind.dtype,
+            kind.rows,
+            size(kind.row_bytes),
+            size(kind.total_bytes),
+            kind.files,
+        )
         for kind in kinds
     ]
-    print_table(("kind", "tensors", "rows", "bytes of a row", "bytes in all", "files"), rows)
+    print_table(("kind", "tensors", "type", "rows", "bytes of a row", "bytes in all", "files"), rows)
     click.echo(
         f"{run.plan.n_visits + 1} snapshots, at most {size(total)} in all; "
         + (f"{size(free)} are free at {out}" if math.isfinite(free) else f"{out} has no limit that is known")

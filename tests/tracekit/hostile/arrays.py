@@ -80,6 +80,7 @@ def every_array(key):
         ("storage_transformers",): [None, [{"name": "x"}], {}],
         ("extension",): [{"must_understand": True}],
         ("attributes",): [None, [], 3],
+        ("attributes", "bits_of"): ["float8", 3, {}, ["bfloat16"]],
     }
     if sharded:
         edits |= {

@@ -6,6 +6,7 @@ import dask
 import numpy as np
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, layout, open_trace
+from tracekit.precision import to_bfloat16
 
 
 def write_base(path):
@@ -17,7 +18,7 @@ def write_base(path):
         fields = (Field("w", (5, 4)), Field("b", (3,)))
         trace.declare_rows(Rows("weights", fields, (0, 1, 2, 3, 4)))
         trace.declare_rows(Rows("gradients", fields, (1, 3), ("task", ("a", "b"))))
-        trace.declare_rows(Rows("moments", fields, (1, 2, 2), updates=(1, 2, 3)))
+        trace.declare_rows(Rows("moments", fields, (1, 2, 2), dtype="bfloat16", updates=(1, 2, 3)))
         series = [Series("losses", "eval_loss", dims=("task",)), Series("losses", "train_loss", "update")]
         trace.declare_series(series, labels=tasks)
         for n in range(5):
@@ -25,7 +26,7 @@ def write_base(path):
             for update in plan.updates(plan.visit(n)) if n else ():
                 trace.put("losses", "train_loss", update.number)
                 if update.number in (1, 2, 3):
-                    trace.put_row("moments", update.number, np.arange(23, dtype="f4") - update.number)
+                    trace.put_row("moments", update.number, to_bfloat16(np.arange(23) - update.number))
             trace.put_row("weights", n, np.arange(23, dtype="f4") + 100 * n)
             if n in (1, 3):
                 trace.put_row("gradients", n, -np.arange(46, dtype="f4").reshape(2, 23) - n)
