@@ -7,6 +7,8 @@ training with recorders ends with the same bits as training without.
 from recorders.activations import ActivationRecorder
 from recorders.base import BaseRecorder
 from recorders.gradients import GradientRecorder, TaskGradientRecorder
+from recorders.handed import NamedTasks
+from recorders.loop import LoopTrace, record
 from recorders.losses import LossRecorder
 from recorders.weights import WeightRecorder
 
@@ -14,7 +16,10 @@ __all__ = [
     "ActivationRecorder",
     "BaseRecorder",
     "GradientRecorder",
+    "LoopTrace",
     "LossRecorder",
+    "NamedTasks",
     "TaskGradientRecorder",
     "WeightRecorder",
+    "record",
 ]

@@ -22,11 +22,14 @@ class LossRecorder(BaseRecorder):
         """Declare the series."""
         self._trace = trace
         units = run.tasks.loss_units
-        series = [
-            Series(GROUP, "eval_loss", dims=("task",), units=units, long_name="loss of every task"),
-            Series(GROUP, "train_loss", "update", units=units, long_name="loss before the update"),
-        ]
-        labels = {"task": run.tasks.names}
+        series = [Series(GROUP, "train_loss", "update", units=units, long_name="loss before the update")]
+        labels: dict[str, tuple[str, ...]] = {}
+        self._evaluated = bool(run.tasks.names)
+        if self._evaluated:
+            series.append(
+                Series(GROUP, "eval_loss", dims=("task",), units=units, long_name="loss of every task")
+            )
+            labels["task"] = run.tasks.names
         self._held_out = bool(run.tasks.test_names)
         if self._held_out:
             series.append(
@@ -43,6 +46,7 @@ class LossRecorder(BaseRecorder):
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
         """Record the losses of all tasks."""
-        self._trace.put(GROUP, "eval_loss", evaluation.eval_loss)
+        if self._evaluated:
+            self._trace.put(GROUP, "eval_loss", evaluation.eval_loss)
         if self._held_out:
             self._trace.put(GROUP, "test_loss", evaluation.test_loss)

@@ -14,7 +14,7 @@ from tracekit.declaring import Declaring
 from tracekit.layout import ArrayLayout, Shape, open_rows, open_series, series_layout
 from tracekit.schedule import OpenPlan, Plan, Visit
 from tracekit.schema import SampleDim, Series
-from tracekit.starting import Beginning
+from tracekit.starting import PLACE, Beginning
 
 Columns = dict[str, Column]
 COORDINATES: Mapping[str, tuple[str, ...]] = {"visit": ("visit",), "update": ("update", "update_visit")}
@@ -39,11 +39,11 @@ class Axes(Protocol):
     def place(self, rows: DeclaredRows, sample: int, snapshot: int) -> None:
         """Find room for a row that is put for the snapshot to come."""
 
-    def n_updates(self, number: int, series: Mapping[str, Column]) -> int:
-        """Give how many updates there must be when a visit is committed."""
+    def n_updates(self, visits: int) -> int:
+        """Give how many updates so many visits have, as far as is known."""
 
-    def end(self, visit: Visit, series: Mapping[str, Column]) -> None:
-        """Take note of everything that was put for a visit."""
+    def end(self, visit: Visit, n_updates: int, series: Mapping[str, Column]) -> None:
+        """Take note of everything that was put for a visit, after which there were so many updates."""
 
 
 def axes_of(plan: Plan, beginning: Beginning) -> tuple[Axes, Columns]:
@@ -81,11 +81,11 @@ class PlannedAxes:
     def place(self, rows: DeclaredRows, sample: int, snapshot: int) -> None:
         """Do nothing: there is a place for it."""
 
-    def n_updates(self, number: int, series: Mapping[str, Column]) -> int:
+    def n_updates(self, visits: int) -> int:
         """Count those planned."""
-        return number * self._plan.updates_per_visit
+        return visits * self._plan.updates_per_visit
 
-    def end(self, visit: Visit, series: Mapping[str, Column]) -> None:
+    def end(self, visit: Visit, n_updates: int, series: Mapping[str, Column]) -> None:
         """Do nothing: it was all planned."""
 
 
@@ -109,6 +109,7 @@ class OpenAxes:
         self._timeline = timeline
         self._coordinates = coordinates
         self._groups: dict[tuple[str, str], Column] = {}
+        self._n_updates = timeline["updates"].last(0)
 
     def rows_layout(self, layout: ArrayLayout) -> ArrayLayout:
         """Give room for more rows than will come."""
@@ -135,20 +136,16 @@ class OpenAxes:
         if dim == "update":
             self._coordinates[f"{group}/update_visit"].append([snapshot])
 
-    def n_updates(self, number: int, series: Mapping[str, Column]) -> int:
-        """Count those that were seen: every series of updates must have all of them."""
-        return max((c.n_samples for c in series.values() if c.layout.dims[0] == "update"), default=0)
+    def n_updates(self, visits: int) -> int:
+        """Give those of the last snapshot that lies behind: no more is known."""
+        return self._n_updates
 
-    def end(self, visit: Visit, series: Mapping[str, Column]) -> None:
+    def end(self, visit: Visit, n_updates: int, series: Mapping[str, Column]) -> None:
         """Append the place of the visit in time, and what its series have."""
-        place = {
-            "visit": visit.number,
-            "epoch": visit.epoch,
-            "position": visit.position,
-            "trained_task": visit.task,
-        }
-        for name, value in place.items():
+        place = (visit.number, visit.epoch, visit.position, visit.task, n_updates)
+        for name, value in zip(PLACE, place, strict=True):
             self._timeline[name].append([value])
+        self._n_updates = n_updates
         for key, column in series.items():
             self._follow(key.split("/")[0], column, visit.number)
         for (group, dim), count in self._groups.items():

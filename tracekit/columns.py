@@ -61,6 +61,12 @@ class Column:
             chunk[place] = sample
             self.n_samples += 1
 
+    def last(self, default: int) -> int:
+        """Give the last of the samples that lie behind, where these are kept."""
+        if self._kept is None or not self.n_samples:
+            return default
+        return int(self._kept[self.n_samples - 1])
+
     def changed(self) -> Iterator[tuple[str, bytes]]:
         """Give the chunks that hold new samples, encoded, and forget those that are full."""
         for number, chunk in self._chunks.items():

@@ -63,6 +63,18 @@ class Recording:
         self._overwrite = overwrite
         self._resume = resume
         self._trace: TraceWriter | None = None
+        self._n_updates = 0
+        self._snapshots = 0
+
+    @property
+    def n_updates(self) -> int:
+        """Updates of the run so far, those before it was resumed included."""
+        return self._n_updates
+
+    @property
+    def snapshots(self) -> int:
+        """Snapshots that the run has behind it."""
+        return self._snapshots
 
     def start(self, run: Run) -> None:
         """Make the trace or take it up, and let every recorder declare what it will write."""
@@ -71,6 +83,7 @@ class Recording:
             self._trace = TraceWriter.resume(self.path, run.plan, snapshots=run.snapshots, **settings)
         else:
             self._trace = TraceWriter.create(self.path, run.plan, overwrite=self._overwrite, **settings)
+        self._n_updates, self._snapshots = self._trace.n_updates, self._trace.snapshots
         for recorder in self._recorders:
             recorder.start(run, self._trace)
 
@@ -81,6 +94,7 @@ class Recording:
 
     def after_update(self, update: Update, train_loss: float) -> None:
         """Pass it on."""
+        self._n_updates = update.number + 1
         for recorder in self._recorders:
             recorder.after_update(update, train_loss)
 
@@ -89,7 +103,7 @@ class Recording:
         for recorder in self._recorders:
             recorder.after_visit(visit, evaluation)
         if self._trace is not None:
-            self._trace.commit(visit)
+            self._trace.commit(visit, self._n_updates)
 
     def finish(self, error: BaseException | None) -> None:
         """Remove all hooks and close the trace, which keeps every committed visit."""

@@ -27,13 +27,13 @@ from tracekit.layout import (
     series_layout,
 )
 from tracekit.marker import MARKER_LAYOUT, Marker, read_marker, write_marker
-from tracekit.schedule import OpenPlan, Plan
+from tracekit.schedule import OpenPlan, Plan, Visit
 from tracekit.schema import Series
 from tracekit.store import Store, remove_all
 from tracekit.truncation import go_back
 from tracekit.validation import check_facts
 
-PLACE = ("visit", "epoch", "position", "trained_task")
+PLACE = ("visit", "epoch", "position", "trained_task", "updates")
 Attributes = Mapping[str, Any]
 
 
@@ -100,6 +100,8 @@ def take_up(
         behind = committed if snapshots is None else min(snapshots, committed)
         declaring = ResumedDeclaring(store, committed=committed, snapshots=behind)
         timeline = _declare_timeline(declaring, plan)
+        if isinstance(plan, OpenPlan):
+            plan.places.update(_recorded_places(store, behind))
         seconds = float(read_known(store, f"{TIMELINE}/{CLOCK}", committed)[-1])
         return Beginning(store, claim, facts, marker, behind, declaring, timeline, seconds)
 
@@ -146,6 +148,12 @@ def _declare_timeline(declaring: Declaring, plan: Plan) -> dict[str, Column]:
         timeline = {CLOCK: declaring.column(series_layout(clock, plan.n_visits + 1, ()), attributes)}
     declaring.check()
     return timeline
+
+
+def _recorded_places(store: Store, snapshots: int) -> dict[int, Visit]:
+    """Give the place in time of the first snapshots of a trace."""
+    columns = [read_known(store, f"{TIMELINE}/{name}", snapshots).tolist() for name in PLACE[:4]]
+    return {place[0]: Visit(*place) for place in zip(*columns, strict=True)}
 
 
 def _declare_places(declaring: Declaring, plan: Plan) -> None:

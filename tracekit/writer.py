@@ -171,6 +171,11 @@ class TraceWriter:
         return self._state.marker.committed
 
     @property
+    def snapshots(self) -> int:
+        """Snapshots that the run has behind it: those that were committed, or are repeated."""
+        return self._next
+
+    @property
     def url(self) -> str:
         """Where the trace lies."""
         return self._store.url
@@ -299,8 +304,21 @@ class TraceWriter:
             )
         self._state.columns[key].append(np.asarray(values)[None])
 
-    def commit(self, visit: Visit) -> None:
+    @property
+    def n_updates(self) -> int:
+        """Updates of all visits that the run has behind it."""
+        return self._axes.n_updates(max(0, self._next - 1))
+
+    def commit(self, visit: Visit, n_updates: int | None = None) -> None:
         """Make everything put for a visit durable, then visible.
+
+        Parameters
+        ----------
+        visit : Visit
+            The visit that is over.
+        n_updates : int, optional
+            Updates of the whole run so far, where no plan says it; as many as there are samples of the series
+            of updates if None.
 
         Raises
         ------
@@ -308,9 +326,10 @@ class TraceWriter:
             If something declared for the visit was not put, visits come out of order, another writer has
             taken over (`TraceInUseError`), or the store refuses: then it says how far the trace is good.
         """
-        self._check_complete(visit.number)
+        n_updates = self._updates_at(visit.number, n_updates)
+        self._check_complete(visit.number, n_updates)
         self._claim.check()
-        self._axes.end(visit, self._state.columns)
+        self._axes.end(visit, n_updates, self._state.columns)
         self._next += 1
         if visit.number < self.committed:
             self._state.repeated()
@@ -370,11 +389,20 @@ class TraceWriter:
         if group in taken:
             raise TraceWriteError(f"{self.url}: {group!r} is declared already; record each kind once")
 
-    def _check_complete(self, number: int) -> None:
+    def _updates_at(self, number: int, n_updates: int | None) -> int:
+        """Give the updates that there must be at a snapshot."""
+        if self._axes.n_planned is not None:
+            return self._axes.n_updates(number)
+        if n_updates is not None:
+            return n_updates
+        updates = (c for c in self._state.columns.values() if c.layout.dims[0] == "update")
+        return max((column.n_samples for column in updates), default=self.n_updates)
+
+    def _check_complete(self, number: int, n_updates: int) -> None:
         if number != self._next:
             raise TraceWriteError(f"{self.url}: visit {self._next} is the next to commit, found {number}")
         missing = [group for group, kind in self._state.rows.items() if kind.missing(number)]
-        expected = {"visit": number + 1, "update": self._axes.n_updates(number, self._state.columns)}
+        expected = {"visit": number + 1, "update": n_updates}
         missing += [
             f"{key} ({column.n_samples} of {expected[column.layout.dims[0]]} samples)"
             for key, column in self._state.columns.items()
