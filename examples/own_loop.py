@@ -25,11 +25,15 @@ def documents() -> dict[str, torch.Tensor]:
     return {name: torch.as_tensor(loaded.tokens(task)) for task, name in enumerate(loaded.names)}
 
 
-def main(path: str) -> None:
-    torch.manual_seed(0)
-    texts = documents()
+def small_model() -> GPT2LMHeadModel:
+    """Make a GPT-2 of 40,000 parameters."""
     size = {"vocab_size": VOCABULARY, "n_positions": N_TOKENS, "n_embd": 32, "n_layer": 2, "n_head": 2}
-    model = GPT2LMHeadModel(GPT2Config(**size, bos_token_id=None, eos_token_id=None))
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(**size, bos_token_id=None, eos_token_id=None))
+
+
+def main(path: str) -> None:
+    texts, model = documents(), small_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     recorders = [LossRecorder(), WeightRecorder(), GradientRecorder(select="*attn*")]
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tracekit.errors import ConfigurationError
 from tracekit.plugins import suggestion
 from tracekit.protocols import Evaluation, Split, TaskSet
+from tracekit.schedule import NOTHING
 
 Losses: TypeAlias = "Evaluation | Mapping[str, float] | npt.ArrayLike | None"
 """Losses of all tasks: as an `Evaluation`, by name (those left out are missing), or in the tasks' order."""
@@ -76,7 +77,7 @@ def evaluation_of(tasks: TaskSet, losses: Losses) -> Evaluation:
 
 
 def number_of(tasks: TaskSet, task: int | str) -> int:
-    """Give the number of a task by its name or number.
+    """Give the number of a task by its name or number; `NOTHING` stands for none.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def number_of(tasks: TaskSet, task: int | str) -> int:
         if task not in tasks.names:
             raise ConfigurationError(f"task: no task {task!r}{suggestion(task, list(tasks.names))}")
         return tasks.names.index(task)
-    if tasks.names and not 0 <= task < len(tasks.names):
+    if tasks.names and task != NOTHING and not 0 <= task < len(tasks.names):
         raise ConfigurationError(f"task: expected a number from 0 to {len(tasks.names) - 1}, found {task}")
     return task
 

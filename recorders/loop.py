@@ -56,6 +56,11 @@ class LoopTrace:
         """Visits completed, those before the loop was resumed included."""
         return self._visit.number - 1
 
+    @property
+    def updates(self) -> int:
+        """Updates since the last visit ended."""
+        return self._index
+
     def __enter__(self) -> Self:
         if self._entered:
             raise TraceWriteError(
@@ -93,7 +98,8 @@ class LoopTrace:
     def loss(self, value: torch.Tensor | float) -> None:
         """Hand over the train loss of the update to come, before `optimizer.step()`.
 
-        Where gradients are accumulated, hand over the loss of each part: the mean is recorded.
+        It is what `backward()` was called on. Where gradients are accumulated, hand over the loss of each
+        part: they are added up, as the gradients are.
         """
         self._losses.append(value.detach() if isinstance(value, torch.Tensor) else value)
 
@@ -197,7 +203,7 @@ class LoopTrace:
         losses, self._losses = self._losses, []
         if not losses:
             losses = [NO_LOSS if loss is None else loss]
-        self._recording.after_update(self._update, sum(float(value) for value in losses) / len(losses))
+        self._recording.after_update(self._update, sum(float(value) for value in losses))
         self._index += 1
 
     def _finish(

@@ -77,7 +77,9 @@ def test_a_second_time_it_trains_nothing(demo):
     assert time.monotonic() - started < 60
 
 
-@pytest.mark.parametrize("name", ["read_a_trace", "own_recorder", "own_loop"])
+@pytest.mark.parametrize(
+    "name", ["read_a_trace", "own_recorder", "own_loop", "transformers_trainer", "lightning_trainer"]
+)
 def test_examples_run(demo, name):
     path = demo[0] / ("cyclic.zarr" if name == "read_a_trace" else f"{name}.zarr")
     program = [sys.executable, ROOT / "examples" / f"{name}.py", path]
