@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from recorders.precisions import Rounded
@@ -19,7 +18,6 @@ from recorders.sketches import Sketch
 from recorders.tensors import Tensors, copy_into
 from tracekit.errors import ConfigurationError
 from tracekit.plugins import suggestion
-from tracekit.precision import array_dtype
 from tracekit.protocols import Run
 from tracekit.schema import Rows
 from tracekit.writer import TraceWriter
@@ -93,7 +91,7 @@ class Kept:
 
         They are asked for one by one, and copied before the next are asked for.
         """
-        made = [np.empty(rows.row_shape, array_dtype(rows.dtype)) for _, rows in self._forms]
+        made = [self._trace.buffer(rows.group) for _, rows in self._forms]
         for place, tensors in enumerate(parts):
             for (form, rows), row in zip(self._forms, made, strict=True):
                 form.fill(row.reshape(-1, rows.n_elements)[place], tensors, place)

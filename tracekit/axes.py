@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from tracekit.batches import DeclaredRows
 from tracekit.columns import Column
-from tracekit.committing import DeclaredRows
 from tracekit.counts import count_series
 from tracekit.declaring import Declaring
 from tracekit.layout import ArrayLayout, Shape, open_rows, open_series, series_layout

@@ -8,7 +8,7 @@ what it had done, and nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from tracekit.layout import COMMIT_KEY
 from tracekit.store import Store
@@ -33,13 +33,11 @@ def key_of(number: int, name: str) -> str:
     return f"{CHECKPOINT_KEY}/{number}/{name}"
 
 
-def put_in_turn(
-    store: Store, number: int, objects: Iterable[tuple[str, bytes]]
-) -> Iterator[tuple[str, bytes]]:
-    """Give the objects of a checkpoint by their keys; first delete all but the last one before it."""
+def put_checkpoint(store: Store, number: int, objects: Iterable[tuple[str, bytes]]) -> None:
+    """Put the objects of a checkpoint, by name; first delete all but the last one before it."""
     _keep_one_before(store, number)
     for name, data in objects:
-        yield key_of(number, name), data
+        store.put(key_of(number, name), data)
 
 
 def _keep_one_before(store: Store, number: int) -> None:

@@ -12,11 +12,11 @@ from numcodecs import blosc
 
 from tracekit.errors import DamagedTraceError
 from tracekit.frames import HEADER_BYTES, check_frame
+from tracekit.store import Buffer
 
 CHECKSUM_BYTES = 4
 CodecName = Literal["lz4", "none"]
 Bytes = npt.NDArray[np.uint8]
-Buffer = bytes | Bytes
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,11 @@ class Codec:
 
     def encoded(self, values: npt.NDArray[Any]) -> tuple[Buffer, bytes]:
         """Give the same in two parts, data and checksum; data may be the values themselves, not copied."""
-        data = as_bytes(values) if self.name == "none" else self._compress(values)
-        return data, checksum(data)
+        if self.name == "none":
+            data = as_bytes(values)
+            return data.data, checksum(data)
+        compressed = self._compress(values)
+        return compressed, checksum(compressed)
 
     def decode_into(self, data: memoryview, out: npt.NDArray[Any], place: str) -> None:
         """Turn bytes into values in `out`, which is C-contiguous and as large as the chunk.
@@ -80,7 +83,7 @@ def as_bytes(values: npt.NDArray[Any]) -> Bytes:
     return data
 
 
-def checksum(data: Buffer) -> bytes:
+def checksum(data: bytes | Bytes) -> bytes:
     """Give the crc32c of `data` as four little-endian bytes (RFC 3720, appendix B.4)."""
     return int(google_crc32c.value(data)).to_bytes(CHECKSUM_BYTES, "little")
 
@@ -98,7 +101,7 @@ def verified(data: memoryview, place: str) -> Bytes:
     return body
 
 
-def check_bytes(data: Buffer, check: Buffer | memoryview, place: str) -> None:
+def check_bytes(data: bytes | Bytes, check: Buffer | memoryview, place: str) -> None:
     """Check that `check` is the checksum of `data`.
 
     Raises

@@ -1,13 +1,13 @@
-"""Series as they grow: the last chunk stays in memory and is written whole at each commit."""
+"""Series as they grow: a chunk is written whole at each commit, and kept until it is full and written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tracekit.background import Objects
 from tracekit.errors import TraceWriteError
 from tracekit.layout import ArrayLayout
 from tracekit.stored import StoredSeries
@@ -67,15 +67,18 @@ class Column:
             return default
         return int(self._kept[self.n_samples - 1])
 
-    def changed(self) -> Iterator[tuple[str, bytes]]:
-        """Give the chunks that hold new samples, encoded, and forget those that are full."""
-        for number, chunk in self._chunks.items():
-            yield (
-                self.layout.object_key((number, *(0 for _ in chunk.shape[1:]))),
-                self.layout.codec.encode(chunk),
-            )
-        growing = self.n_samples // self.layout.chunk[0]
-        self._chunks = {number: chunk for number, chunk in self._chunks.items() if number == growing}
+    def changed(self) -> Objects:
+        """Give the chunks that hold samples not known to be written, encoded."""
+        rest = (0,) * (len(self.layout.shape) - 1)
+        return [
+            (self.layout.object_key((number, *rest)), self.layout.codec.encode(chunk))
+            for number, chunk in self._chunks.items()
+        ]
+
+    def written(self, n_samples: int) -> None:
+        """Take note that so many samples are in the store, and forget the chunks that are full of them."""
+        growing = n_samples // self.layout.chunk[0]
+        self._chunks = {number: chunk for number, chunk in self._chunks.items() if number >= growing}
 
     def _compare(self, sample: Values) -> None:
         if self._kept is not None and self._kept[self.n_samples].tobytes() != sample.tobytes():

@@ -49,12 +49,22 @@ def recorded_facts(store: Store, plan: Plan, attributes: Mapping[str, Any]) -> d
             f"{store.url}: is complete, all {committed} snapshots; there is nothing to resume"
         )
     now = as_recorded({**_plan_facts(plan), **attributes})
-    found = list(differences({key: recorded.get(key, ...) for key in now}, now))
+    before = {key: recorded.get(key, ...) for key in now}
+    found = list(differences(_without_recording(before), _without_recording(now)))
     if not is_open(recorded) and not is_open(now):
         order = read_known(store, f"{TIMELINE}/trained_task")[1:].tolist()
         found += differences(order, plan.order.ravel().tolist(), "task order, visit")
     refuse_differences(store, found)
     return recorded
+
+
+def _without_recording(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out how the run is recorded, which may change when it goes on."""
+    configuration = facts.get("configuration")
+    if not isinstance(configuration, Mapping):
+        return dict(facts)
+    kept = {name: section for name, section in configuration.items() if name != "recording"}
+    return {**facts, "configuration": kept}
 
 
 def _plan_facts(plan: Plan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tracekit.buffers import QUEUE_BYTES
 from tracekit.codecs import CodecName
 from tracekit.committing import OnError
 from tracekit.protocols import Evaluation, Recorder, Run
@@ -29,7 +30,7 @@ class Recording:
     resume : bool
         Go on with the trace of a run that was cut off; see `TraceWriter.resume`, and for the run itself
         `tracekit.training.restore`.
-    codec, durability, on_error, force_claim
+    codec, durability, on_error, force_claim, queue_bytes
         See `TraceWriter.create`.
 
     Raises
@@ -51,6 +52,7 @@ class Recording:
         durability: Durability = "fsync",
         on_error: OnError = "stop",
         force_claim: bool = False,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self.path = path
         self._recorders = tuple(recorders)
@@ -59,6 +61,7 @@ class Recording:
             "durability": durability,
             "on_error": on_error,
             "force_claim": force_claim,
+            "queue_bytes": queue_bytes,
         }
         self._overwrite = overwrite
         self._resume = resume
@@ -99,11 +102,11 @@ class Recording:
             recorder.after_update(update, train_loss)
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
-        """Pass it on, then commit the visit."""
+        """Pass it on, then commit the visit, in the background."""
         for recorder in self._recorders:
             recorder.after_visit(visit, evaluation)
         if self._trace is not None:
-            self._trace.commit(visit, self._n_updates)
+            self._trace.commit(visit, self._n_updates, wait=False)
 
     def finish(self, error: BaseException | None) -> None:
         """Remove all hooks and close the trace, which keeps every committed visit."""

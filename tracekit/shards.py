@@ -18,15 +18,18 @@ import numpy.typing as npt
 from tracekit.codecs import CHECKSUM_BYTES, checksum, verified
 from tracekit.errors import DamagedTraceError
 from tracekit.layout import ArrayLayout, Shape
+from tracekit.store import Buffer, Store
 from tracekit.store.objects import StoredObject
 
 Values = npt.NDArray[Any]
 INDEX_ENTRY_BYTES = 16
 
 
-def encode_shard(layout: ArrayLayout, values: Values) -> bytes:
-    """Encode what one shard holds of a row; `values` is as large as the shard, less at the array's edge."""
-    parts: list[Any] = []
+def encode_shard(layout: ArrayLayout, values: Values) -> Iterator[Buffer]:
+    """Encode what one shard holds of a row, piece by piece: chunk, checksum, …, index, checksum of the index.
+
+    `values` is as large as the shard, less at the array's edge.
+    """
     index = np.empty((*layout.chunks_per_shard, 2), "<u8")
     offset = 0
     for place in np.ndindex(layout.chunks_per_shard):
@@ -34,19 +37,27 @@ def encode_shard(layout: ArrayLayout, values: Values) -> bytes:
         length = len(data) + len(check)
         index[place] = offset, length
         offset += length
-        parts += data, check
+        yield data
+        yield check
     trailer = index.tobytes()
-    return b"".join((*parts, trailer, checksum(trailer)))
+    yield trailer
+    yield checksum(trailer)
 
 
-def encode_row(layout: ArrayLayout, row: int, values: Values) -> Iterator[tuple[str, bytes]]:
-    """Encode one row, dims ([middle,] element), as objects by key."""
+def encode_row(layout: ArrayLayout, row: int, values: Values) -> Iterator[tuple[str, Iterator[Buffer]]]:
+    """Encode one row, dims ([middle,] element), as objects by key, each in pieces."""
     whole = np.ascontiguousarray(values, dtype=layout.dtype)[None]
     for index in layout.row_objects(row):
         block = tuple(
             slice(i * n, (i + 1) * n) for i, n in zip(index[1:], layout.object_shape[1:], strict=True)
         )
         yield layout.object_key(index), encode_shard(layout, whole[(slice(None), *block)])
+
+
+def write_row(store: Store, layout: ArrayLayout, row: int, values: Values) -> None:
+    """Write one row, dims ([middle,] element); beside it, a chunk at a time takes memory."""
+    for key, pieces in encode_row(layout, row, values):
+        store.put_pieces(key, pieces)
 
 
 def _chunk_of(layout: ArrayLayout, values: Values, place: Shape) -> Values:

@@ -14,17 +14,18 @@ import numpy.typing as npt
 
 from tracekit.axes import axes_of
 from tracekit.background import Cargo
-from tracekit.checkpoints import put_in_turn
+from tracekit.batches import Checkpoint, DeclaredRows
+from tracekit.buffers import QUEUE_BYTES
 from tracekit.checks import declaring
 from tracekit.codecs import CodecName
 from tracekit.columns import not_repeated
-from tracekit.committing import Committer, DeclaredRows, OnError, refusals
+from tracekit.committing import Committer, OnError, refusals
 from tracekit.counts import trim
-from tracekit.errors import TraceWriteError
+from tracekit.errors import TraceError, TraceWriteError
 from tracekit.layout import CLOCK, METADATA, group_metadata, rows_layout
 from tracekit.schedule import Plan, Visit
 from tracekit.schema import Rows, Series, field_records
-from tracekit.shards import encode_row
+from tracekit.shards import write_row
 from tracekit.starting import Beginning, begin, take_up
 from tracekit.store import Durability, open_store
 from tracekit.stored import StoredRows
@@ -56,7 +57,13 @@ class TraceWriter:
     """
 
     def __init__(
-        self, beginning: Beginning, plan: Plan, *, codec: CodecName = "lz4", on_error: OnError = "stop"
+        self,
+        beginning: Beginning,
+        plan: Plan,
+        *,
+        codec: CodecName = "lz4",
+        on_error: OnError = "stop",
+        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self.plan = plan
         self._store = beginning.store
@@ -67,8 +74,14 @@ class TraceWriter:
         self._on_error = on_error
         self._next = beginning.snapshots
         self._axes, coordinates = axes_of(plan, beginning)
-        n_planned = self._axes.n_planned
-        self._state = Committer(self._store, beginning.marker, n_planned=n_planned, on_error=on_error)
+        self._state = Committer(
+            self._store,
+            self._claim,
+            beginning.marker,
+            n_planned=self._axes.n_planned,
+            on_error=on_error,
+            queue_bytes=queue_bytes,
+        )
         self._state.coordinates = coordinates
         self._clock = beginning.timeline[CLOCK]
         self._started = time.monotonic() - beginning.seconds
@@ -86,6 +99,7 @@ class TraceWriter:
         durability: Durability = "fsync",
         on_error: OnError = "stop",
         force_claim: bool = False,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> Self:
         """Start a new trace.
 
@@ -104,11 +118,15 @@ class TraceWriter:
         durability : {"fsync", "rename"}
             Whether a committed visit survives a power cut, or only a killed process, on a local disk.
         on_error : {"stop", "warn"}
-            What happens when the store refuses a write. `"stop"` raises at the commit; `"warn"` says so in
-            a `TraceWarning` and goes on: the rows that were lost are marked as gaps, and read as missing.
-            Series are kept in memory until they can be written, so they have no gaps.
+            What happens when the store refuses a write. `"stop"` raises at whatever is called next, and from
+            then on; `"warn"` says so in a `TraceWarning` and goes on: the rows that were lost are marked as
+            gaps, and read as missing. Series are kept in memory until they can be written, so they have no
+            gaps.
         force_claim : bool
             Take the place over from a writer that may still live.
+        queue_bytes : int
+            How many bytes of rows may be in memory on their way to the store. `buffer` and `put_row` wait
+            while there are more; a row that is larger passes alone.
 
         Raises
         ------
@@ -120,7 +138,7 @@ class TraceWriter:
         store = open_store(path, durability)
         with refusals(store):
             beginning = begin(store, plan, attributes or {}, overwrite=overwrite, force_claim=force_claim)
-        return cls(beginning, plan, codec=codec, on_error=on_error)
+        return cls(beginning, plan, codec=codec, on_error=on_error, queue_bytes=queue_bytes)
 
     @classmethod
     def resume(
@@ -134,6 +152,7 @@ class TraceWriter:
         durability: Durability = "fsync",
         on_error: OnError = "stop",
         force_claim: bool = False,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> Self:
         """Go on writing a trace whose run was cut off. Everything must be declared once more, as before.
 
@@ -149,7 +168,7 @@ class TraceWriter:
             As they were given to `create`; they must be the same.
         snapshots : int, optional
             Snapshots that the run has behind it; as many as were committed if None.
-        codec, durability, on_error, force_claim
+        codec, durability, on_error, force_claim, queue_bytes
             As for `create`; arrays that are there keep their codec.
 
         Raises
@@ -163,7 +182,7 @@ class TraceWriter:
         store = open_store(path, durability)
         with refusals(store):
             beginning = take_up(store, plan, attributes or {}, snapshots=snapshots, force_claim=force_claim)
-        return cls(beginning, plan, codec=codec, on_error=on_error)
+        return cls(beginning, plan, codec=codec, on_error=on_error, queue_bytes=queue_bytes)
 
     @property
     def committed(self) -> int:
@@ -239,6 +258,21 @@ class TraceWriter:
             self._declare_column(item, tuple(len(names[dim]) for dim in item.dims))
         self._declaring.check()
 
+    def buffer(self, group: str) -> npt.NDArray[Any]:
+        """Give memory for one row of a kind, dims ([middle,] element), to be filled and then put.
+
+        What is in it is arbitrary. It is used again once it has been written, so that recording takes no new
+        memory for each visit; waits while `queue_bytes` are under way.
+
+        Raises
+        ------
+        TraceWriteError
+            If the kind was not declared, or the store has refused something before.
+        """
+        self.check()
+        declared = self._declared(group)
+        return self._state.background.buffers.lend(declared.rows.row_shape, declared.layout.dtype)
+
     def put_row(self, group: str, sample: int, values: npt.NDArray[Any]) -> None:
         """Put the row of a kind, dims ([middle,] element); it is written in the background.
 
@@ -249,13 +283,16 @@ class TraceWriter:
         sample : int
             The number of the visit, or of the update in the whole run where the kind has rows per update.
         values : array
-            The row. It belongs to the writer from now on.
+            The row; the writer's from now on, and not copied. One that `buffer` gave must not be looked at
+            again, any other must not be changed until its visit has been committed.
 
         Raises
         ------
         TraceWriteError
-            If the kind, the sample or the shape is not what was declared.
+            If the kind, the sample or the shape is not what was declared, or the store has refused something
+            before.
         """
+        self.check()
         declared = self._declared(group)
         self._axes.place(declared, sample, self._next)
         rows = declared.rows
@@ -276,18 +313,15 @@ class TraceWriter:
             )
         declared.put.add(sample)
         cargo = Cargo(name, (group, sample))
-        if declared.visit_of[sample] >= self.committed:
-            self._state.background.put(cargo, encode_row(declared.layout, declared.row_of[sample], values))
-        elif sample not in declared.gaps:
-            self._state.background.do(cargo, partial(self._compare_row, declared, sample, values))
+        work = self._write_row if declared.visit_of[sample] >= self.committed else self._compare_row
+        self._state.background.do(cargo, partial(work, declared, sample), values)
 
     def put_checkpoint(self, number: int, objects: Iterable[tuple[str, bytes]]) -> None:
         """Put what a run needs to go on after a visit; it is durable before the visit is committed.
 
         Of those before it, the last one is kept: see `tracekit.checkpoints`.
         """
-        cargo = Cargo(f"checkpoint of visit {number}", needed=False)
-        self._state.background.put(cargo, put_in_turn(self._store, number, objects))
+        self._state.put_checkpoint(Checkpoint(number, list(objects)))
 
     def put(self, group: str, name: str, values: npt.ArrayLike) -> None:
         """Add one sample to a series.
@@ -295,8 +329,10 @@ class TraceWriter:
         Raises
         ------
         TraceWriteError
-            If the series was not declared, or the sample has another shape.
+            If the series was not declared, the sample has another shape, or the store has refused something
+            before.
         """
+        self.check()
         key = f"{group}/{name}"
         if key not in self._state.columns:
             raise TraceWriteError(
@@ -309,7 +345,7 @@ class TraceWriter:
         """Updates of all visits that the run has behind it."""
         return self._axes.n_updates(max(0, self._next - 1))
 
-    def commit(self, visit: Visit, n_updates: int | None = None) -> None:
+    def commit(self, visit: Visit, n_updates: int | None = None, *, wait: bool = True) -> None:
         """Make everything put for a visit durable, then visible.
 
         Parameters
@@ -319,6 +355,9 @@ class TraceWriter:
         n_updates : int, optional
             Updates of the whole run so far, where no plan says it; as many as there are samples of the series
             of updates if None.
+        wait : bool
+            Return when it is visible. If False, that happens in the background, after the commits before it;
+            what goes wrong is then raised by what is called next, and at the latest by `close`.
 
         Raises
         ------
@@ -326,34 +365,68 @@ class TraceWriter:
             If something declared for the visit was not put, visits come out of order, another writer has
             taken over (`TraceInUseError`), or the store refuses: then it says how far the trace is good.
         """
+        self.check()
         n_updates = self._updates_at(visit.number, n_updates)
         self._check_complete(visit.number, n_updates)
-        self._claim.check()
         self._axes.end(visit, n_updates, self._state.columns)
         self._next += 1
         if visit.number < self.committed:
+            self._claim.check()
             self._state.repeated()
             return
         self._clock.append([time.monotonic() - self._started])
         self._state.commit(self._next)
+        if wait:
+            self._state.drain(stop=self._on_error == "stop")
+
+    def check(self) -> None:
+        """Take note of what has happened in the background; everything that writes does so first.
+
+        Raises
+        ------
+        TraceWriteError
+            If the store has refused something, and that is to stop the run; says how far the trace is good.
+        """
+        self._state.check()
 
     def close(self, status: Status = "complete") -> None:
-        """End the trace, with a status, and let others write it. May be called twice."""
+        """Finish the commits under way, end the trace with a status, and let others write it.
+
+        May be called twice. Whatever status is asked for, the visits that were committed are kept.
+
+        Raises
+        ------
+        TraceWriteError
+            If the trace was to be complete, and the store refuses.
+        """
         if self._closed:
             return
         self._closed = True
+        stop = status == "complete" and self._on_error == "stop"
         try:
-            if self._on_error == "warn" and self.committed < self._next:
-                self._state.commit(self._next)
-            self._state.background.close()
+            self._finish_commits(stop=stop)
+        except TraceError:
+            status = "failed"
+            raise
+        finally:
+            self._end(status, stop=stop)
+
+    def _finish_commits(self, *, stop: bool) -> None:
+        self._state.drain(stop=stop)
+        if self._on_error == "warn" and self.committed < self._next:
+            self._state.commit(self._next)
+            self._state.drain(stop=stop)
+
+    def _end(self, status: Status, *, stop: bool) -> None:
+        try:
+            self._state.close()
             behind = status == "complete" and self.committed < self._next
             if self._axes.n_planned is None and self._claim.is_held():
                 trim(self._store, self.committed)
             self._set_status("interrupted" if behind else status)
         except OSError as error:
-            self._state.refused(error, stop=status == "complete" and self._on_error == "stop")
+            self._state.refused(error, stop=stop)
         finally:
-            self._state.background.close()
             with contextlib.suppress(OSError):
                 self._claim.release()
 
@@ -363,8 +436,13 @@ class TraceWriter:
             self._store.put(METADATA, group_metadata(self._attributes))
             self._store.sync()
 
+    def _write_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
+        write_row(self._store, declared.layout, declared.row_of[sample], values)
+
     def _compare_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
         """Hold a row that a resumed run gives once more against the one that was committed."""
+        if sample in declared.gaps:
+            return
         row, n_columns = declared.row_of[sample], values.shape[-1]
         stored = StoredRows(self._store, declared.layout, np.array([row]), ((0, n_columns),), (n_columns,))
         found = stored[0]

@@ -19,6 +19,10 @@ class Trace:
     def declare_rows(self, rows):
         self.declared.append(rows)
 
+    def buffer(self, group):
+        rows = next(rows for rows in self.declared if rows.group == group)
+        return np.full(rows.row_shape, np.nan, rows.dtype)
+
     def put_row(self, group, visit, values):
         self.rows[group, visit] = values
 

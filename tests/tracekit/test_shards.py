@@ -14,7 +14,7 @@ from tracekit.layout import METADATA, rows_layout, series_layout
 from tracekit.parts import Wanted, parts_of_row
 from tracekit.pieces import read_pieces
 from tracekit.schema import Field, Rows, Series
-from tracekit.shards import encode_row
+from tracekit.shards import write_row
 from tracekit.store import LocalStore
 
 
@@ -23,8 +23,7 @@ def written(folder, rows, values, codec="lz4"):
     store, layout = LocalStore(folder), rows_layout(rows, codec)
     store.put(f"{layout.key}/{METADATA}", layout.metadata({}))
     for row, row_values in enumerate(values):
-        for key, data in encode_row(layout, row, row_values):
-            store.put(key, data)
+        write_row(store, layout, row, row_values)
     return store, layout
 
 

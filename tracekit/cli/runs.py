@@ -85,6 +85,7 @@ def record_run(
             run = restore(run, path)
         elif not ignore_space:
             require_space(planned_kinds(run, make_recorders(configuration)), path)
+    settings["queue_bytes"] = configuration.recording.queue_bytes
     recording = Recording(path, make_recorders(configuration), resume=resume, **settings)
     try:
         train(run, [recording, RunProgress(label)])

@@ -42,7 +42,8 @@ def train(
     Settings can be replaced on the command line by their dotted name; values are written as in YAML.
 
     With --resume, a run that was cut off goes on from its last checkpoint, into the same trace. Its
-    configuration is the one in the trace; if CONFIGURATION is given too, the two must be the same.
+    configuration is the one in the trace; if CONFIGURATION is given too, the two must be the same, but for
+    the section `recording`.
 
     \b
     Examples:
@@ -75,7 +76,9 @@ def _resume(
         raise click.UsageError("--resume RUN goes on with RUN; --out and --overwrite are for new runs")
     recorded = read_recorded_configuration(run)
     if configuration is not None:
-        _require_same(run, recorded, read_configuration(configuration, overrides))
+        given = read_configuration(configuration, overrides)
+        recorded = recorded.model_copy(update={"recording": given.recording})
+        _require_same(run, recorded, given)
     if _is_complete(run):
         click.echo(f"{run}: is complete; there is nothing to resume.")
         return

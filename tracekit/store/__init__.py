@@ -17,8 +17,8 @@ others         as the library behind fsspec does it   the same; never cached    
 In the first three a `put` is atomic, so a commit marker put last is never seen before what it commits.
 """
 
-from tracekit.store.base import Durability, Store, remove_all
+from tracekit.store.base import Buffer, Durability, Store, remove_all
 from tracekit.store.local import LocalStore
 from tracekit.store.opening import open_store
 
-__all__ = ["Durability", "LocalStore", "Store", "open_store", "remove_all"]
+__all__ = ["Buffer", "Durability", "LocalStore", "Store", "open_store", "remove_all"]

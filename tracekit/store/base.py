@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 from tracekit.store.objects import StoredObject
 
 Durability = Literal["fsync", "rename"]
+Buffer = bytes | memoryview
 
 
 class Store(Protocol):
@@ -46,6 +47,9 @@ class Store(Protocol):
         Of two that exchange the same object at once, one is told that it was not; not at every file system
         behind fsspec, though.
         """
+
+    def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
+        """Put an object that comes in pieces, as `put` does; large ones are not joined in memory first."""
 
     def sync(self) -> None:
         """Make the names of all objects put so far durable."""

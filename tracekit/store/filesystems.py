@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 from fsspec.core import url_to_fs
 
 from tracekit.errors import StoreError
+from tracekit.store.base import Buffer
 from tracekit.store.objects import Ranges, StoredObject
 
 
@@ -79,6 +80,10 @@ class FilesystemStore:
             return False
         self.put(key, new)
         return True
+
+    def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
+        """Put an object in place; only as a whole can it be atomic."""
+        self.put(key, b"".join(pieces))
 
     def sync(self) -> None:
         """Do nothing: fsspec knows nothing of it."""

@@ -8,12 +8,12 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tracekit.guard import Guard
-from tracekit.store.base import Durability
+from tracekit.store.base import Buffer, Durability
 from tracekit.store.objects import OpenFile, open_file
 
 PARTIAL = ".{}.{}.partial"
@@ -71,16 +71,21 @@ class LocalStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Write beside, flush to disk, rename into place."""
+        self.put_pieces(key, (data,))
+
+    def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
+        """Write beside, piece by piece, flush to disk, rename into place."""
         path = self.root / key
         temporary = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex))
         self._make_folder(path.parent)
         try:
             with temporary.open("wb", buffering=0) as file:
-                _write_all(file.fileno(), data)
+                for piece in pieces:
+                    _write_all(file.fileno(), piece)
                 if self.durability == "fsync":
                     os.fsync(file.fileno())
             temporary.replace(path)
-        except OSError:
+        except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         self._changed(path.parent)
@@ -160,7 +165,7 @@ class LocalStore:
                 self._unsynced.update(parent for parent in (folder, *folder.parents) if parent != Path("/"))
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: Buffer) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import NoReturn
 
 from tracekit.errors import TraceError
+from tracekit.store.base import Buffer
 from tracekit.store.objects import Ranges, StoredObject
 
 _SHARED: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
@@ -73,6 +74,10 @@ class MemoryStore:
                 return False
             _SHARED[self._name][key] = bytes(new)
         return True
+
+    def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
+        """Put an object in place."""
+        self.put(key, b"".join(pieces))
 
     def sync(self) -> None:
         """Do nothing: there is nothing more durable than this memory."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+import itertools
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, Prec
 from obstore.store import GCSStore, S3Store
 
 from tracekit.errors import StoreError
+from tracekit.store.base import Buffer
 from tracekit.store.endpoints import plain_http_is_safe, s3_endpoint
 from tracekit.store.explaining import explained, names_no_bucket
 from tracekit.store.objects import Ranges, StoredObject
@@ -93,8 +95,14 @@ class RemoteStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object in place, and wait until the store has it."""
-        with self._explaining(key):
-            obstore.put(self._client, key, data, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+        self._put(key, data)
+
+    def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
+        """Put an object, of which a few parts of 32 MiB are in memory at a time."""
+        parts = _joined(pieces, PART_BYTES)
+        first, second = next(parts, b""), next(parts, None)
+        # what is handed over as an iterator takes three requests or more, however small it is
+        self._put(key, first if second is None else itertools.chain((first, second), parts))
 
     def exchange(self, key: str, old: Collection[bytes | None], new: bytes) -> bool:
         """Put an object if what is there is one of `old`; say whether it was.
@@ -148,6 +156,10 @@ class RemoteStore:
         for key in objects:
             self.remove(key)
 
+    def _put(self, key: str, data: bytes | Iterator[bytes]) -> None:
+        with self._explaining(key):
+            obstore.put(self._client, key, data, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+
     def _get(self, key: str, asked: ByteRange | None) -> bytes | None:
         try:
             result = obstore.get(self._client, key, options={"range": asked} if asked else {})
@@ -192,6 +204,18 @@ class RemoteStore:
             raise
         except (BaseError, OSError, ValueError) as error:
             raise StoreError(explained(f"{self._url}/{key}".rstrip("/"), error)) from error
+
+
+def _joined(pieces: Iterable[Buffer], n_bytes: int) -> Iterator[bytes]:
+    """Join pieces to parts of so many bytes or a little more; the last one has less."""
+    part: list[Buffer] = []
+    for piece in pieces:
+        part.append(piece)
+        if sum(map(len, part)) >= n_bytes:
+            yield b"".join(part)
+            part = []
+    if part:
+        yield b"".join(part)
 
 
 def _cut(data: bytes | None, asked: ByteRange | None) -> bytes | None:

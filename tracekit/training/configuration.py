@@ -15,6 +15,7 @@ from tracekit.training.faults import describe
 from tracekit.training.model_settings import GPTNeoX, ModelSettings
 from tracekit.training.overrides import with_overrides
 from tracekit.training.reading import read_mapping
+from tracekit.training.recording_settings import RecordingSettings
 from tracekit.training.sections import IN_FULL, Section, Seed
 from tracekit.training.task_settings import DocumentSettings, TaskSettings
 from tracekit.training.training_settings import Recorders, RecorderSettings, TrainingSettings
@@ -31,6 +32,8 @@ class Configuration(Section):
         What is learnt, by what, and how.
     recorders
         What is recorded; the recorders themselves read their options.
+    recording
+        How it is written.
 
     Examples
     --------
@@ -46,6 +49,7 @@ class Configuration(Section):
     model: ModelSettings = GPTNeoX()
     training: TrainingSettings = TrainingSettings()
     recorders: Recorders = (RecorderSettings(kind="losses"),)
+    recording: RecordingSettings = RecordingSettings()
 
     @model_validator(mode="before")
     @classmethod

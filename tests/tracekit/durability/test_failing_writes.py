@@ -73,15 +73,15 @@ def refuse(monkeypatch):
     """Make the store refuse puts, by their number and key; gives the keys of all that were asked for."""
 
     def install(refused):
-        put, keys = LocalStore.put, []
+        put, keys = LocalStore.put_pieces, []
 
-        def put_or_refuse(self, key, data):
+        def put_or_refuse(self, key, pieces):
             keys.append(key)
             if refused(len(keys), key):
                 raise FULL
-            put(self, key, data)
+            put(self, key, pieces)
 
-        monkeypatch.setattr(LocalStore, "put", put_or_refuse)
+        monkeypatch.setattr(LocalStore, "put_pieces", put_or_refuse)
         return keys
 
     return install
@@ -232,15 +232,16 @@ def small_disk(tmp_path, monkeypatch):
         yield folder, lambda: subprocess.run(larger, check=True)
         subprocess.run(["umount", str(folder)], check=True)
         return
-    put, room = LocalStore.put, {"bytes": 800 << 10}
+    put, room = LocalStore.put_pieces, {"bytes": 800 << 10}
 
-    def put_within_quota(self, key, data):
+    def put_within_quota(self, key, pieces):
         blocks = sum(-(-file.stat().st_size // 4096) * 4096 for file in folder.rglob("*") if file.is_file())
+        data = b"".join(pieces)
         if blocks + len(data) > room["bytes"]:
             raise FULL
-        put(self, key, data)
+        put(self, key, [data])
 
-    monkeypatch.setattr(LocalStore, "put", put_within_quota)
+    monkeypatch.setattr(LocalStore, "put_pieces", put_within_quota)
     yield folder, lambda: room.update(bytes=10 << 20)
 
 
