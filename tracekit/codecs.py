@@ -101,7 +101,7 @@ def verified(data: memoryview, place: str) -> Bytes:
     return body
 
 
-def check_bytes(data: bytes | Bytes, check: Buffer | memoryview, place: str) -> None:
+def check_bytes(data: bytes | Bytes, check: Buffer, place: str) -> None:
     """Check that `check` is the checksum of `data`.
 
     Raises
