@@ -29,8 +29,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,7 @@ TABLE = 8
 GOLDEN = 0x9E3779B97F4A7C15
 SIGNS, ROTATIONS, PLACES, ORIENTATIONS = range(4)
 Words = npt.NDArray[np.uint64]
+Steps: TypeAlias = list[tuple[torch.Tensor, torch.Tensor, float]]
 
 
 def draw(seed: int, stream: int, first: int, n: int) -> Words:
@@ -68,53 +70,91 @@ def _mix(words: Words) -> Words:
     return words ^ (words >> np.uint64(31))
 
 
+def signs_of(words: Words) -> npt.NDArray[np.float32]:
+    """Give 1 for every even word, and −1 for every odd one."""
+    return 1 - 2 * (words & np.uint64(1)).astype(np.float32)
+
+
 class CountSketch:
-    """Adds tensors to a sketch, each with the blocks that its place among all tensors gives it.
+    """Sketches tensors, each with the blocks that its place among all tensors gives it.
+
+    Every tensor begins a new block. Where each block goes is looked up once and kept, about a kilobyte for k
+    elements.
 
     Parameters
     ----------
     sizes : sequence of int
-        Elements of each tensor. Every tensor begins a new block.
+        Elements of each tensor.
     n_components : int
-        Length of the sketch, k.
+        Length of a sketch, k.
     seed : int
         Decides all random numbers.
+
+    Examples
+    --------
+    >>> sketch = CountSketch([5, 3], n_components=4, seed=0)
+    >>> parts = torch.arange(5.0), torch.ones(3)
+    >>> whole = sketch(dict(enumerate(parts)))
+    >>> bool((whole == sketch({0: parts[0]}) + sketch({1: parts[1]})).all())
+    True
     """
 
     def __init__(self, sizes: Sequence[int], n_components: int, seed: int) -> None:
         self.n_components, self.seed = n_components, seed
-        n_blocks = [-(-size // n_components) for size in sizes]
-        self._first = [sum(n_blocks[:tensor]) for tensor in range(len(sizes))]
-        total = sum(n_blocks)
-        n_table = TABLE * n_components
-        self._rotations = (draw(seed, ROTATIONS, 0, total) % np.uint64(n_components)).tolist()
-        places = (draw(seed, PLACES, 0, total) % np.uint64(n_table)).astype(np.int64)
-        turned = (draw(seed, ORIENTATIONS, 0, total) & np.uint64(1)).astype(np.int64)
-        # the second half of the table is the first one turned over
-        self._places = (places + turned * (n_table + n_components)).tolist()
-        self._table = cache(self._make_table)
+        self._sizes = tuple(sizes)
+        self._ends = np.cumsum([0, *(-(-size // n_components) for size in sizes)]).tolist()
+        n_blocks, n_table = self._ends[-1], TABLE * n_components
+        self._rotations = (draw(seed, ROTATIONS, 0, n_blocks) % np.uint64(n_components)).tolist()
+        self._places = (draw(seed, PLACES, 0, n_blocks) % np.uint64(n_table)).tolist()
+        self._orientations = signs_of(draw(seed, ORIENTATIONS, 0, n_blocks)).tolist()
+        self._workspaces: dict[torch.device, _Workspace] = {}
 
-    def accumulator(self, device: torch.device) -> torch.Tensor:
-        """Give room for a sketch, with as much again for what rotations push over its end."""
-        return torch.zeros(2 * self.n_components, device=device)
+    def __call__(self, tensors: Mapping[int, torch.Tensor]) -> torch.Tensor:
+        """Sketch tensors, by their number, into one sum; each on its own device, the sum in main memory."""
+        used = {tensor.device: self._workspace(tensor.device) for tensor in tensors.values()}
+        for workspace in used.values():
+            workspace.total.zero_()
+        for number, tensor in tensors.items():
+            blocks = torch.split(tensor.detach().reshape(-1), self.n_components)
+            steps = self._steps(number, used[tensor.device])
+            for block, (target, signs, orientation) in zip(blocks, steps, strict=True):
+                target.addcmul_(block, signs, value=orientation)
+        sketch = torch.zeros(self.n_components)
+        for workspace in used.values():
+            sketch += workspace.total.view(2, -1).sum(0).cpu()
+        return sketch
 
-    def add(self, accumulator: torch.Tensor, tensor: torch.Tensor, number: int) -> None:
-        """Add tensor `number` to a sketch, on the tensor's own device."""
-        signs = self._table(tensor.device)
-        blocks = torch.split(tensor.detach().reshape(-1), self.n_components)
-        for block, (rotation, place) in zip(blocks, self._draws(number), strict=False):
-            n = len(block)
-            accumulator[rotation : rotation + n].addcmul_(block, signs[place : place + n])
+    def _steps(self, number: int, workspace: _Workspace) -> Steps:
+        """Give the part of the sum, the signs and the orientation for each block of a tensor."""
+        if number not in workspace.steps:
+            left = self._sizes[number]
+            steps = workspace.steps.setdefault(number, [])
+            for block in range(*self._ends[number : number + 2]):
+                rotation, place = self._rotations[block], self._places[block]
+                n = min(left, self.n_components)
+                left -= n
+                target, signs = workspace.total[rotation : rotation + n], workspace.signs[place : place + n]
+                steps.append((target, signs, self._orientations[block]))
+        return workspace.steps[number]
 
-    def finish(self, accumulator: torch.Tensor) -> torch.Tensor:
-        """Give the sketch, dims (component,)."""
-        return accumulator[: self.n_components] + accumulator[self.n_components :]
+    def _workspace(self, device: torch.device) -> _Workspace:
+        if device not in self._workspaces:
+            words = draw(self.seed, SIGNS, 0, (TABLE + 1) * self.n_components)
+            self._workspaces[device] = _Workspace(
+                torch.zeros(2 * self.n_components, device=device),
+                torch.from_numpy(signs_of(words)).to(device),
+            )
+        return self._workspaces[device]
 
-    def _draws(self, number: int) -> Iterator[tuple[int, int]]:
-        first = self._first[number]
-        return zip(self._rotations[first:], self._places[first:], strict=True)
 
-    def _make_table(self, device: torch.device) -> torch.Tensor:
-        words = draw(self.seed, SIGNS, 0, (TABLE + 1) * self.n_components)
-        signs = 1 - 2 * (words & np.uint64(1)).astype(np.float32)
-        return torch.from_numpy(np.concatenate([signs, -signs])).to(device)
+@dataclass(frozen=True, eq=False)
+class _Workspace:
+    """What sketching takes on one device.
+
+    `total` has twice the length of a sketch, so that rotated blocks need not be cut: the second half is added
+    to the first in the end.
+    """
+
+    total: torch.Tensor
+    signs: torch.Tensor
+    steps: dict[int, Steps] = field(default_factory=dict)

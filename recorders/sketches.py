@@ -78,7 +78,7 @@ class Sketch:
         """Sketch the tensors; None adds nothing."""
         present = {number: tensor for number, tensor in enumerate(tensors) if tensor is not None}
         if self.per == "model":
-            row[:] = self._together(present)
+            row[:] = self._sketch(present).numpy()
         else:
             self._fill_each(row, present)
 
@@ -91,17 +91,6 @@ class Sketch:
             for field, width in zip(fields, self._widths, strict=True)
         )
 
-    def _together(self, tensors: dict[int, torch.Tensor]) -> npt.NDArray[np.floating]:
-        """Sketch all tensors into one sum on each device, and add these up."""
-        sums: dict[torch.device, torch.Tensor] = {}
-        for number, tensor in tensors.items():
-            total = sums.setdefault(tensor.device, self._sketch.accumulator(tensor.device))
-            self._sketch.add(total, tensor, number)
-        sketch = np.zeros(self.components, np.float32)
-        for total in sums.values():
-            sketch += self._sketch.finish(total).cpu().numpy()
-        return sketch
-
     def _fill_each(self, row: npt.NDArray[np.floating], tensors: dict[int, torch.Tensor]) -> None:
         target = torch.from_numpy(row).zero_()
         for number, part in enumerate(torch.split(target, self._widths)):
@@ -109,8 +98,5 @@ class Sketch:
                 part.copy_(self._alone(tensors[number], number))
 
     def _alone(self, tensor: torch.Tensor, number: int) -> torch.Tensor:
-        if tensor.numel() <= self.components:
-            return tensor.detach().reshape(-1)
-        total = self._sketch.accumulator(tensor.device)
-        self._sketch.add(total, tensor, number)
-        return self._sketch.finish(total)
+        is_small = tensor.numel() <= self.components
+        return tensor.detach().reshape(-1) if is_small else self._sketch({number: tensor})
