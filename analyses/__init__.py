@@ -7,6 +7,7 @@ from analyses.inputs import per_visit
 from analyses.pairwise import pairwise_summary
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
+from analyses.statistics import statistics
 from analyses.trajectories import displacement, pca, step_length, turning_angle
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "recovery_interval",
     "residual_cosine",
     "shift_averaged_loss",
+    "statistics",
     "step_length",
     "turning_angle",
 ]

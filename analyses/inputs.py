@@ -148,3 +148,23 @@ def _require_known_tasks(trained: Integers, n_tasks: int, name: str) -> None:
             f"{name}: trained_task names task {trained.max()}, found {n_tasks} tasks (0 … {n_tasks - 1}); "
             "a loss of held-out tasks needs one of them for each trained task"
         )
+
+
+REDUCTIONS, SKETCH = "_reductions", "_sketch"
+"""End the names of kinds that hold tensors in another form."""
+
+
+def recorded(trace: xr.DataTree) -> list[str]:
+    """Give the names of the kinds that a trace holds, losses among them."""
+    return sorted(str(name) for name in trace.children)
+
+
+def as_recorded(trace: xr.DataTree, kind: str, form: str) -> str:
+    """Give the name of a kind if it was recorded in full, or else in another form; in full if neither was.
+
+    Examples
+    --------
+    >>> as_recorded(xr.DataTree.from_dict({"/weights_sketch": xr.Dataset()}), "weights", SKETCH)
+    'weights_sketch'
+    """
+    return kind if kind in trace.children or kind + form not in trace.children else kind + form

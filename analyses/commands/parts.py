@@ -15,9 +15,9 @@ RESAMPLING_OPTIONS = {
     "seed": "Seed of the drawing.",
 }
 VALUE_OPTIONS = {
-    "kind": "What is compared: weights, gradients, activations, or any other kind in the trace; of rows per "
+    "kind": "Which values: weights, gradients, weights_sketch, or any other kind in the trace; of rows per "
     "update, that of the first update of each visit.",
-    "select": "A glob over the names of parameters or modules; all of them if not given.",
+    "select": "A glob, or re:REGEX, over the names of parameters or modules; all of them if not given.",
 }
 
 

@@ -6,11 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 import xarray as xr
 
+from analyses.inputs import as_recorded
 from tracekit.errors import AnalysisError
 
 
 def combine(
-    traces: Mapping[str, xr.DataTree], kind: str, make: Callable[[xr.DataTree], xr.Dataset]
+    traces: Mapping[str, xr.DataTree],
+    kind: str,
+    make: Callable[[xr.DataTree], xr.Dataset],
+    *,
+    form: str = "",
 ) -> xr.Dataset:
     """Apply `make` to every run that recorded `kind` and stack what it gives; computes nothing.
 
@@ -22,6 +27,8 @@ def combine(
         The group of the trace that `make` needs, such as ``"weights"``.
     make : callable
         Turns one trace into a lazy Dataset.
+    form : str
+        Another form of the kind that will do, such as ``"_sketch"``; see `analyses.inputs.as_recorded`.
 
     Returns
     -------
@@ -35,7 +42,7 @@ def combine(
     AnalysisError
         If no run has a committed visit of `kind`, or `make` raises it; the run is named.
     """
-    having = [label for label, tree in traces.items() if _has(tree, kind)]
+    having = [label for label, tree in traces.items() if _has(tree, as_recorded(tree, kind, form))]
     if not having:
         raise AnalysisError(_nothing_to_draw(traces, kind))
     combined = _stack([_made(label, traces[label], make) for label in having], having)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from analyses.figures import recovery, shift_averaged, similarity, task_loss, trajectory
+from analyses.figures import norms, recovery, shift_averaged, similarity, task_loss, trajectory
 from analyses.figures.saving import save
 from tracekit.protocols import FigureKind
 
@@ -52,5 +52,13 @@ TRAJECTORY = FigureKind(
     summary="path of the weights in their first two principal components, coloured by position in the cycle",
     build=trajectory.build,
     draw=trajectory.draw,
+    save=save,
+)
+
+NORMS = FigureKind(
+    name="norms",
+    summary="norm of the weights over training, of all and of each tensor, relative to the first visit",
+    build=norms.build,
+    draw=norms.draw,
     save=save,
 )

@@ -18,7 +18,7 @@ from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground
 from analyses.figures.sheet import Layout, sheet
-from analyses.inputs import per_visit
+from analyses.inputs import SKETCH, as_recorded, per_visit
 from analyses.similarity import cosine, gram, residual_cosine
 from tracekit import flat
 
@@ -70,7 +70,7 @@ GRADIENTS = Heatmap(
 
 
 def build(traces: Mapping[str, xr.DataTree], heatmap: Heatmap) -> xr.Dataset:
-    """Give the similarity between visits of every run that recorded the kind; computes nothing.
+    """Give the similarity between visits of every run that recorded the kind or a sketch; computes nothing.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def build(traces: Mapping[str, xr.DataTree], heatmap: Heatmap) -> xr.Dataset:
     >>> dict(build({"cyclic": synthetic_trace()}, WEIGHTS).sizes)
     {'run': 1, 'visit': 13, 'visit_other': 13}
     """
-    combined = combine(traces, heatmap.kind, lambda tree: _of_run(tree, heatmap))
+    combined = combine(traces, heatmap.kind, lambda tree: _of_run(tree, heatmap), form=SKETCH)
     off_diagonal = combined["similarity"].where(combined["visit"] != combined["visit_other"], 0.0)
     largest = abs(off_diagonal.fillna(0.0)).max()
     limit = largest.clip(min=ALMOST_NOTHING).where((largest > 0) & (largest < NEARLY_ALL), 1.0)
@@ -105,7 +105,8 @@ def build(traces: Mapping[str, xr.DataTree], heatmap: Heatmap) -> xr.Dataset:
 
 
 def _of_run(tree: xr.DataTree, heatmap: Heatmap) -> xr.Dataset:
-    similarity = heatmap.similarity(per_visit(flat(tree, heatmap.kind)), int(tree.attrs["n_tasks"]))
+    values = per_visit(flat(tree, as_recorded(tree, heatmap.kind, SKETCH)))
+    similarity = heatmap.similarity(values, int(tree.attrs["n_tasks"]))
     return similarity.to_dataset(name="similarity")
 
 

@@ -17,6 +17,7 @@ from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined
 from analyses.figures.sheet import Layout, Sheet, sheet
+from analyses.inputs import SKETCH, as_recorded
 from analyses.similarity import gram
 from analyses.trajectories import pca
 from tracekit import flat
@@ -64,13 +65,14 @@ def build(traces: Mapping[str, xr.DataTree]) -> xr.Dataset:
     >>> dict(build({"cyclic": synthetic_trace()}).sizes)
     {'run': 1, 'visit': 13, 'component': 2}
     """
-    return combine(traces, "weights", _of_run)
+    return combine(traces, "weights", _of_run, form=SKETCH)
 
 
 def _of_run(tree: xr.DataTree) -> xr.Dataset:
-    values = flat(tree, "weights")
+    kind = as_recorded(tree, "weights", SKETCH)
+    values = flat(tree, kind)
     components = pca(gram(values), n_components=min(N_COMPONENTS, values.sizes["visit"]))
-    position = tree["weights"]["position"]
+    position = tree[kind]["position"]
     phase = position.where(position >= 0) / int(tree.attrs["n_tasks"])
     return components[["scores", "explained_variance_ratio"]].assign(phase=phase.drop_vars("position"))
 

@@ -7,6 +7,7 @@ import xarray as xr
 import analyses
 from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
+from analyses.commands.norms import NORMS
 from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
 from tracekit import flat
 from tracekit.testing import no_compute, synthetic_trace
@@ -59,6 +60,7 @@ PUBLIC = {
     "recovery_interval": lambda tree: analyses.recovery_interval(scores(tree), n_resamples=20),
     "residual_cosine": lambda tree: analyses.residual_cosine(values(tree), window=5),
     "shift_averaged_loss": lambda tree: analyses.shift_averaged_loss(losses(tree)),
+    "statistics": lambda tree: analyses.statistics(tree, "activations").fillna(0),
     "step_length": lambda tree: analyses.step_length(analyses.gram(values(tree))),
     "turning_angle": lambda tree: analyses.turning_angle(analyses.gram(values(tree))),
 }
@@ -95,6 +97,7 @@ def test_building_computes_nothing_and_gives_what_memory_gives(name, trace):
         ORDER_TEST,
         CONTINUAL,
         CORRECTED_RECOVERY,
+        NORMS,
     ],
 )
 def test_plug_ins_build_without_computing(analysis, trace):

@@ -9,6 +9,7 @@ import xarray as xr
 
 from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
+from analyses.commands.norms import NORMS
 from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
 from tracekit.errors import AnalysisError, TracekitError
 from tracekit.testing import synthetic_trace
@@ -22,6 +23,7 @@ ALL = [
     ORDER_TEST,
     CONTINUAL,
     CORRECTED_RECOVERY,
+    NORMS,
 ]
 SHUFFLED = [[0, 1, 2, 3], [3, 1, 2, 0], [2, 1, 0, 3]]
 

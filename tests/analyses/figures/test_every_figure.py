@@ -23,8 +23,8 @@ SIMILARITIES = [
 ]
 NEEDS = {kind.name: "losses" for kind in LOSS_KINDS}
 NEEDS |= {kind.name: kind.name.removeprefix("similarity-") for kind in SIMILARITIES}
-NEEDS |= {registry.TRAJECTORY.name: "weights"}
-EVERY = [*LOSS_KINDS, *SIMILARITIES, registry.TRAJECTORY]
+NEEDS |= {registry.TRAJECTORY.name: "weights", registry.NORMS.name: "weights"}
+EVERY = [*LOSS_KINDS, *SIMILARITIES, registry.TRAJECTORY, registry.NORMS]
 
 every_figure = pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
 
@@ -42,7 +42,7 @@ def words(figure: Figure) -> str:
 
 
 def test_names_differ() -> None:
-    assert len({kind.name for kind in EVERY}) == len(EVERY) == 7
+    assert len({kind.name for kind in EVERY}) == len(EVERY) == 8
 
 
 @every_figure

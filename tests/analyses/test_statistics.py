@@ -1,0 +1,132 @@
+"""Statistics computed from tensors are those of a slow twin, and those that were recorded."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import analyses
+from analyses.commands.norms import NORMS
+from analyses.kernels import statistics as kernels
+from analyses.statistics import NAMES
+from tracekit import flat
+from tracekit.errors import AnalysisError
+from tracekit.testing import synthetic_trace
+
+
+def slow(rows):
+    """Statistics of one tensor over visits, (visit, element)."""
+    rows = np.asarray(rows, np.float64)
+    steps = [np.nan, *(np.linalg.norm(after - before) for before, after in pairwise(rows))]
+    return {
+        "norm": [np.linalg.norm(row) for row in rows],
+        "mean": [row.mean() for row in rows],
+        "std": [row.std() for row in rows],
+        "min": [row.min() for row in rows],
+        "max": [row.max() for row in rows],
+        "absolute_mean": [np.abs(row).mean() for row in rows],
+        "update_size": steps,
+        "distance_from_start": [np.linalg.norm(row - rows[0]) for row in rows],
+    }
+
+
+@pytest.mark.parametrize("lead", [(6,), (6, 3)])
+@pytest.mark.parametrize("cuts", [(), (4,), (1, 5, 9)])
+def test_sums_of_pieces_join_to_the_statistics_of_the_whole(lead, cuts):
+    sizes = np.array([4, 1, 7])
+    rows = np.random.default_rng(0).standard_normal((*lead, 12))
+    owners = np.repeat(np.arange(3), sizes)
+    pieces = zip(np.split(rows, cuts, axis=-1), np.split(owners, cuts), strict=True)
+    parts = np.stack([kernels.sums(piece, of, n_tensors=3) for piece, of in pieces])
+    found = kernels.statistics(kernels.joined(parts), sizes.astype(float))
+    assert list(found) == list(NAMES)
+    for number, (start, stop) in enumerate([(0, 4), (4, 5), (5, 12)]):
+        for place in np.ndindex(lead[1:]):
+            one = rows[(slice(None), *place, slice(start, stop))]
+            for name, expected in slow(one).items():
+                np.testing.assert_allclose(
+                    found[name][(slice(None), *place, number)], expected, rtol=1e-12, atol=1e-12
+                )
+
+
+@pytest.mark.parametrize("kind", ["weights", "gradients", "activations"])
+def test_a_trace_in_full_gives_its_statistics(kind):
+    trace = synthetic_trace(n_tasks=4, n_epochs=3)
+    found = analyses.statistics(trace, kind, select="*bias")
+    assert found.attrs["source"] == "computed"
+    assert found["tensor"].values.tolist() == ["block.bias"]
+    rows = trace[kind]["block.bias"].values
+    for place in np.ndindex(rows.shape[1:-1]):
+        for name, expected in slow(rows[(slice(None), *place)]).items():
+            np.testing.assert_allclose(
+                found[name][(slice(None), *place, 0)], expected, rtol=1e-9, atol=1e-7, err_msg=name
+            )
+
+
+def test_a_visit_without_numbers_is_not_defined_and_spoils_no_other():
+    trace = synthetic_trace(n_tasks=4, n_epochs=2)
+    broken = trace.map_over_datasets(
+        lambda node: node.where(node["visit"] != 3) if "visit" in node.dims else node
+    )
+    found = analyses.statistics(broken).compute()
+    whole = analyses.statistics(trace).compute()
+    assert np.isnan(found.to_dataarray().sel(visit=3)).all()
+    assert np.isnan(found["update_size"].sel(visit=4)).all()
+    rest = [0, 1, 2, 5, 6, 7, 8]
+    xr.testing.assert_allclose(found.sel(visit=rest), whole.sel(visit=rest))
+
+
+def reduced(trace, *names):
+    """The same trace, with reductions in place of the weights."""
+    node = analyses.statistics(trace, names=names).compute()
+    without = trace.filter(lambda node: "weights" not in node.path)
+    return xr.DataTree.from_dict({**without.to_dict(), "/weights_reductions": node * 2})
+
+
+def test_what_was_recorded_is_read():
+    trace = reduced(synthetic_trace(n_tasks=4), "norm", "mean")
+    found = analyses.statistics(trace, names=["norm"], select=["*", "!*bias"])
+    assert found.attrs["source"] == "recorded"
+    assert found["tensor"].values.tolist() == ["block.weight"]
+    expected = 2 * analyses.statistics(synthetic_trace(n_tasks=4))["norm"].sel(tensor=["block.weight"])
+    np.testing.assert_array_equal(found["norm"], expected)
+
+
+def test_what_was_not_recorded_is_named():
+    trace = reduced(synthetic_trace(n_tasks=4), "norm")
+    with pytest.raises(
+        AnalysisError, match=r"expected 'weights', found .*losses.*; record it, or its red.* \(std\)"
+    ):
+        analyses.statistics(trace, names=["std"])
+    with pytest.raises(AnalysisError, match="no statistic 'nrom'"):
+        analyses.statistics(trace, names=["nrom"])
+    with pytest.raises(AnalysisError, match=r"no name matches '\*\.wieght'"):
+        analyses.statistics(trace, names=["norm"], select="*.wieght")
+
+
+def test_the_report_tells_where_every_tensor_began_and_ended():
+    report = NORMS.report(NORMS.build(synthetic_trace(n_tasks=4), statistic="distance_from_start").compute())
+    assert [row[0] for row in report.rows] == ["block.weight", "block.bias"]
+    first, last, least, most = report.rows[0][1:]
+    assert first == least == 0
+    np.testing.assert_allclose([last, most], [0, 2], atol=1e-7)
+    assert report.numbers["source"] == "computed"
+    assert "13 visits" in report.notes[0]
+
+
+def test_one_pass_over_a_trace_reads_every_value_once():
+    trace = synthetic_trace(n_tasks=4)
+    values = flat(trace, "weights")
+    read = []
+
+    def counted(block):
+        read.append(block.size)
+        return block
+
+    watched = values.copy(data=values.data.map_blocks(counted, dtype=values.dtype, meta=np.empty((0, 0))))
+    tree = xr.DataTree.from_dict(
+        {"/weights": xr.Dataset(), "/weights/flat": watched.to_dataset(name="values")}
+    )
+    analyses.statistics(tree).compute(scheduler="synchronous")
+    assert sum(read) == values.size
