@@ -38,7 +38,7 @@ check: test test-slow
 # The constraints pin a CPU build of torch; left to itself, pip would take the newest with gigabytes of CUDA.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,remote,distributed,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,remote,distributed,tables,dev]'
 	touch $@
 
 clean:

@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracekit.collection import open_traces
     from tracekit.errors import TracekitError
     from tracekit.reading import open_trace
     from tracekit.recording import Recording
@@ -31,10 +32,12 @@ __all__ = [
     "kinds",
     "load",
     "open_trace",
+    "open_traces",
     "rollback",
 ]
 
 _HOMES = {
+    "collection": ("open_traces",),
     "errors": ("TracekitError",),
     "tensors": ("flat", "kinds", "load"),
     "reading": ("open_trace",),

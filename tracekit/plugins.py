@@ -14,7 +14,9 @@ from typing import Any, Literal
 
 from tracekit.errors import ConfigurationError, PluginError
 
-Group = Literal["tracekit.commands", "tracekit.recorders", "tracekit.analyses", "tracekit.figures"]
+Group = Literal[
+    "tracekit.commands", "tracekit.recorders", "tracekit.analyses", "tracekit.metrics", "tracekit.figures"
+]
 
 
 @functools.cache

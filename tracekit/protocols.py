@@ -1,8 +1,9 @@
 """What the parts of tracekit ask of one another, and of anyone who brings a part of their own.
 
 The trainer calls an `Observer`; a `Recorder` is what a recording drives and what writes into a trace; an
-`Analysis` turns traces into a lazy Dataset; a `FigureKind` turns one into a picture. Models, optimizers
-and losses are torch objects, which this module must not know: their type here is `Any`.
+`Analysis` turns traces into a lazy Dataset; a `Metric` gives
+a number for each of many runs; a `FigureKind` turns traces into a picture. Models, optimizers and losses are
+torch objects, which this module must not know: their type here is `Any`.
 """
 
 from __future__ import annotations
@@ -161,6 +162,30 @@ class Analysis:
     report: Callable[[xr.Dataset], Report]
     options: Mapping[str, str] = field(default_factory=dict)
     n_traces: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for each run, as a plug-in, for tables over many runs.
+
+    Parameters
+    ----------
+    name, summary : str
+        What it is called, and one line on what it tells.
+    measure : callable
+        Takes the node `kind` of what `open_traces` gives, and gives a Dataset with the dim `run`. Metrics
+        that name the same function share its result.
+    number : callable
+        Takes that Dataset, computed, and gives a DataArray with the one dim `run`; NaN for "not defined".
+    kind : str
+        The kind of thing recorded that it needs.
+    """
+
+    name: str
+    summary: str
+    measure: Callable[[xr.Dataset], xr.Dataset]
+    number: Callable[[xr.Dataset], xr.DataArray]
+    kind: str = "losses"
 
 
 @dataclass(frozen=True)

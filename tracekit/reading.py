@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import reprlib
+from collections.abc import Collection
 from typing import Any
 
 import xarray as xr
@@ -65,23 +66,34 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
     >>> trace["losses"].eval_loss.dims
     ('visit', 'task')
     """
+    facts, nodes = open_nodes(path, skip_damaged=skip_damaged)
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})
+
+
+def open_nodes(
+    path: str | os.PathLike[str], *, kinds: Collection[str] | None = None, skip_damaged: bool = False
+) -> tuple[dict[str, Any], dict[str, xr.Dataset]]:
+    """Give what `open_trace` makes its tree of: the attributes of the root, and the nodes by path.
+
+    `kinds` says which are opened, all of them if None; those that the trace does not hold are left out.
+    """
     store = open_store(path)
     facts = read_facts(store)
     extent = read_extent(store, facts, skip_damaged=skip_damaged)
-    nodes, damaged = _open_groups(store, extent, skip_damaged=skip_damaged)
+    nodes, damaged = _open_groups(store, extent, kinds, skip_damaged=skip_damaged)
     now = read_marker(store)
     if now is None or now.generation != extent.generation:
-        return open_trace(path, skip_damaged=skip_damaged)  # it went back while it was being opened
+        # it went back while it was being opened
+        return open_nodes(path, kinds=kinds, skip_damaged=skip_damaged)
     gaps = {
         name: node.attrs[GAPS] for name, node in nodes.items() if "/" not in name and node.attrs.get(GAPS)
     }
     lost = {name: found for name, found in ((GAPS, gaps), ("damaged", damaged)) if found}
-    shown = {**facts, **lost, "snapshots_committed": extent.committed, "path": store.url}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=shown), **nodes})
+    return {**facts, **lost, "snapshots_committed": extent.committed, "path": store.url}, nodes
 
 
 def _open_groups(
-    store: Store, extent: Extent, *, skip_damaged: bool
+    store: Store, extent: Extent, kinds: Collection[str] | None, *, skip_damaged: bool
 ) -> tuple[dict[str, xr.Dataset], dict[str, str]]:
     """Open every kind; gives their nodes, and what is wrong with those left out."""
     nodes: dict[str, xr.Dataset] = {}
@@ -95,7 +107,7 @@ def _open_groups(
                 raise _with_advice(error, group) from error
             damaged[group] = str(error)
 
-    groups = [name for name in store.children() if name not in NOT_KINDS]
+    groups = [name for name in store.children() if name not in NOT_KINDS and (kinds is None or name in kinds)]
     each(store, open_one, [name for name in groups if not _being_declared(store, name, extent)])
     return dict(sorted(nodes.items())), damaged
 

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tracekit.schedule import Plan
 from tracekit.schema import Field, Rows, Series
+from tracekit.store import Durability
 from tracekit.writer import TraceWriter
 
 
 def write_example_trace(
-    path: str | Path, *, n_tasks: int = 3, n_epochs: int = 2, order: str = "cyclic"
+    path: str | Path,
+    *,
+    n_tasks: int = 3,
+    n_epochs: int = 2,
+    order: str = "cyclic",
+    attributes: Mapping[str, Any] | None = None,
+    schedule: npt.ArrayLike | None = None,
+    durability: Durability = "fsync",
 ) -> str:
     """Write a small trace with losses and weights, and give its path.
 
     The loss of a task is 1 after its visit and grows by 1 with every visit since, falling again over the last
     half of an epoch; weights walk on a circle once per epoch.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to.
+    n_tasks, n_epochs : int
+        Size of the run.
+    order : str
+        What the run says of its order.
+    attributes : mapping, optional
+        What else the run says of itself, such as its `configuration`.
+    schedule : array of int, dims (epoch, position), optional
+        Task of each visit; in turns if None.
+    durability : {"fsync", "rename"}
+        As for `TraceWriter.create`; `"rename"` is much faster for many traces.
 
     Examples
     --------
@@ -25,9 +51,11 @@ def write_example_trace(
     >>> write_example_trace(tempfile.mkdtemp() + "/run.zarr")[-8:]
     'run.zarr'
     """
-    plan = Plan(np.tile(np.arange(n_tasks), (n_epochs, 1)), n_tasks, updates_per_visit=2)
+    table = np.tile(np.arange(n_tasks), (n_epochs, 1)) if schedule is None else np.asarray(schedule)
+    plan = Plan(table, n_tasks, updates_per_visit=2)
+    facts = {"order": order, **(attributes or {})}
     visits = range(plan.n_visits + 1)
-    with TraceWriter.create(path, plan, attributes={"order": order}) as trace:
+    with TraceWriter.create(path, plan, attributes=facts, durability=durability) as trace:
         names = [f"document {number}" for number in range(n_tasks)]
         trace.declare_series(
             [

@@ -1,0 +1,60 @@
+"""Many stored runs: time to open them, to read their losses, and to compute every metric of every run.
+
+Run `python benchmarks/many_runs.py`: minutes to write the runs, then seconds. Half of the runs are trained in
+the same order, the others each in its own, which is the slowest case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tracekit import open_traces, plugins
+from tracekit.collection.tables import run_numbers
+from tracekit.testing.written import write_example_trace
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--tasks", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(arguments.runs):
+            write(Path(folder), number, arguments.tasks, arguments.epochs)
+        best = np.min([measure(f"{folder}/*.zarr") for _ in range(arguments.repeats)], axis=0)
+    print(f"{arguments.runs} runs of {arguments.tasks * arguments.epochs + 1} snapshots, {arguments.tasks} tasks")
+    for name, (wall, cpu) in zip(("open", "open, read and all metrics"), best, strict=True):
+        print(f"{name}: {wall:.2f} s wall, {cpu:.2f} s CPU")
+
+
+def write(folder: Path, number: int, n_tasks: int, n_epochs: int) -> None:
+    random = np.random.default_rng(number)
+    shuffled = [random.permutation(n_tasks) for _ in range(n_epochs)]
+    write_example_trace(
+        folder / f"{number:04}.zarr",
+        n_tasks=n_tasks,
+        n_epochs=n_epochs,
+        order="shuffled" if number % 2 else "cyclic",
+        schedule=np.stack(shuffled) if number % 2 else None,
+        durability="rename",
+    )
+
+
+def measure(pattern: str) -> list[tuple[float, float]]:
+    metrics = [plugins.load("tracekit.metrics", name) for name in plugins.names("tracekit.metrics")]
+    wall, cpu = time.perf_counter(), time.process_time()
+    traces = open_traces(pattern, kinds=["losses"])
+    opened = (time.perf_counter() - wall, time.process_time() - cpu)
+    run_numbers(traces, metrics)
+    return [opened, (time.perf_counter() - wall, time.process_time() - cpu)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""`tracekit table`: numbers of many runs, by configuration."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracekit import plugins
+from tracekit.cli.computing import SCHEDULER
+from tracekit.cli.parameters import TRACE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+DEFAULT_METRICS = ("recovery", "final-recovery", "forgetting", "final-loss")
+
+
+@click.command(short_help="Tabulate numbers of many runs by configuration.")
+@click.argument("runs", nargs=-1, required=True, type=TRACE, metavar="RUN...")
+@click.option("--by", default="", metavar="NAME,…", help="Settings to group by; a row for each run if none.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="A number of each run; may be given several times.",
+)
+@click.option(
+    "--out",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Also write to a file: .csv, .parquet or .tex; may be given several times.",
+)
+@click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
+@click.option("--skip-damaged", is_flag=True, help="Leave out runs that cannot be opened, and name them.")
+@SCHEDULER
+def table(
+    runs: tuple[str, ...],
+    by: str,
+    metrics: tuple[str, ...],
+    files: tuple[Path, ...],
+    as_document: bool,
+    skip_damaged: bool,
+    scheduler: str | None,
+) -> None:
+    r"""Tabulate numbers of the traces RUN: means and standard deviations over the runs of each configuration.
+
+    RUN may be a glob in quotes, which also works for URLs. Settings to group by are model_size, optimizer,
+    seed, order and status, and all that differ between the runs, such as training.optimizer.learning_rate.
+    `tracekit list` names the metrics.
+
+    \b
+    Examples:
+      tracekit table runs/*.zarr --by optimizer,order
+      tracekit table 's3://bucket/runs/*.zarr' --by order --metric recovery --out table.csv
+      tracekit table runs/*.zarr --by model_size --metric recovery --metric forgetting --out table.tex
+    """
+    from tracekit.cli.computing import computing
+    from tracekit.collection import open_traces
+    from tracekit.collection.tables import run_numbers, summary, write_table
+
+    chosen = [plugins.load("tracekit.metrics", name) for name in metrics or DEFAULT_METRICS]
+    traces = open_traces(runs, kinds={metric.kind for metric in chosen}, skip_damaged=skip_damaged)
+    with computing(scheduler):
+        numbers = run_numbers(traces, chosen)
+    found = summary(numbers, [name.strip() for name in by.split(",") if name.strip()])
+    for file in files:
+        write_table(found, file)
+    _print(found, traces, as_document=as_document)
+
+
+def _print(found: pd.DataFrame, traces: xr.DataTree, *, as_document: bool) -> None:
+    from tracekit.cli.output import as_json, print_table
+
+    notes = _notes(traces)
+    if as_document:
+        click.echo(as_json({"rows": found.to_dict("records"), "notes": notes}))
+        return
+    print_table(*_shown(found))
+    for note in notes:
+        click.echo(note)
+
+
+def _shown(found: pd.DataFrame) -> tuple[list[str], list[list[Any]]]:
+    """Write a mean and its standard deviation into one column."""
+    from tracekit.cli.output import text
+    from tracekit.collection.tables import SPREAD
+
+    shown = found.copy()
+    for name in [str(column) for column in found.columns if f"{column}{SPREAD}" in found.columns]:
+        pairs = zip(found[name], found[f"{name}{SPREAD}"], strict=True)
+        shown[name] = [text(mean) if math.isnan(sd) else f"{text(mean)} ± {text(sd)}" for mean, sd in pairs]
+        shown = shown.drop(columns=f"{name}{SPREAD}")
+    return [str(column) for column in shown.columns], shown.values.tolist()
+
+
+def _notes(traces: xr.DataTree) -> list[str]:
+    """Name the runs that are not whole, since a mean over them is not one over whole runs."""
+    notes = [f"{traces.attrs['n_runs']} runs. Of several runs: mean ± standard deviation over runs."]
+    for name, words in (("incomplete", "Not complete"), ("damaged", "Damaged"), ("left_out", "Left out")):
+        for run, what in traces.attrs.get(name, {}).items():
+            notes.append(f"{words}: {run}: {what}")
+    return notes

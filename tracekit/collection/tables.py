@@ -1,0 +1,116 @@
+"""Tables over many runs: a number of each run, and means over the runs of each configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from tracekit.errors import AnalysisError, PluginError
+from tracekit.plugins import suggestion
+from tracekit.protocols import Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPREAD = " sd"
+"""Ends the name of the column with the standard deviation over runs."""
+
+WRITERS = (".csv", ".parquet", ".tex")
+
+
+def run_numbers(traces: xr.DataTree, metrics: Sequence[Metric]) -> xr.Dataset:
+    """Give one number for each run and metric, with the runs' configurations as coordinates.
+
+    Parameters
+    ----------
+    traces : DataTree
+        From `open_traces`.
+    metrics : sequence of Metric
+        Those with the same `measure` share its computation. What they need is loaded, all runs at once.
+
+    Returns
+    -------
+    Dataset
+        A variable (run,) for each metric, computed; NaN where it is not defined for a run.
+
+    Raises
+    ------
+    AnalysisError
+        If no run holds the kind that a metric needs, or it cannot be measured.
+    """
+    loaded = {kind: _kind(traces, kind) for kind in dict.fromkeys(metric.kind for metric in metrics)}
+    measured: dict[Callable[[xr.Dataset], xr.Dataset], xr.Dataset] = {}
+    for metric in metrics:
+        if metric.measure not in measured:
+            measured[metric.measure] = metric.measure(loaded[metric.kind]).compute()
+    numbers = {metric.name: metric.number(measured[metric.measure]) for metric in metrics}
+    of_runs = {name: values for name, values in traces.coords.items() if values.dims == ("run",)}
+    return xr.Dataset({name: values.variable for name, values in numbers.items()}, of_runs)
+
+
+def _kind(traces: xr.DataTree, kind: str) -> xr.Dataset:
+    if kind not in traces.children:
+        raise AnalysisError(f"no run holds {kind!r}{suggestion(kind, list(traces.children))}")
+    return traces[kind].to_dataset().load()
+
+
+def summary(numbers: xr.Dataset, by: Sequence[str]) -> pd.DataFrame:
+    """Give a row for each combination of settings: how many runs, and mean and standard deviation over them.
+
+    Without settings there is a row for each run. Runs for which a number is not defined (NaN) are left out
+    of its mean, and the standard deviation is that of a sample, over runs (n − 1), NaN for a single run.
+
+    Raises
+    ------
+    AnalysisError
+        If a name is not that of a setting.
+
+    Examples
+    --------
+    >>> coords = {"order": ("run", ["cyclic", "cyclic", "shuffled"])}
+    >>> numbers = xr.Dataset({"recovery": ("run", [0.25, 0.75, 0.1])}, coords)
+    >>> summary(numbers, ["order"]).round(3).values.tolist()
+    [['cyclic', 2, 0.5, 0.354], ['shuffled', 1, 0.1, nan]]
+    """
+    names = [str(name) for name in numbers.data_vars]
+    if not by:
+        return numbers[names].reset_coords(drop=True).to_dataframe().reset_index()
+    known = [str(name) for name in numbers.coords]
+    for setting in by:
+        if setting not in known:
+            raise AnalysisError(f"no setting {setting!r} to group by{suggestion(setting, known)}")
+    frame = numbers.to_dataframe().reset_index()
+    groups = frame.groupby(list(by), dropna=False)
+    table = groups.size().rename("runs").to_frame()
+    for name in names:
+        table[name], table[f"{name}{SPREAD}"] = groups[name].mean(), groups[name].std()
+    return table.reset_index()
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, Parquet or LaTeX, as the ending of its name says.
+
+    Raises
+    ------
+    AnalysisError
+        If the name ends otherwise.
+    PluginError
+        If a package is missing that the format needs.
+    """
+    writers = {
+        ".csv": lambda: table.to_csv(path, index=False),
+        ".parquet": lambda: table.to_parquet(path, index=False),
+        ".tex": lambda: table.to_latex(path, index=False, float_format="%.4g", escape=True),
+    }
+    if path.suffix not in writers:
+        raise AnalysisError(f"{path}: the name of a table must end in {', '.join(writers)}")
+    try:
+        writers[path.suffix]()
+    except ImportError as error:
+        raise PluginError(
+            f"{path}: {path.suffix} needs a package that is not here: install the `tables` extra of "
+            f"tracekit-ml ({error})"
+        ) from error
