@@ -29,7 +29,7 @@ def main() -> None:
         for number in range(arguments.runs):
             write(Path(folder), number, arguments.tasks, arguments.epochs)
         best = np.min([measure(f"{folder}/*.zarr") for _ in range(arguments.repeats)], axis=0)
-    print(f"{arguments.runs} runs of {arguments.tasks * arguments.epochs + 1} snapshots, {arguments.tasks} tasks")
+    print(f"{arguments.runs} runs of {arguments.epochs} epochs of {arguments.tasks} tasks")
     for name, (wall, cpu) in zip(("open", "open, read and all metrics"), best, strict=True):
         print(f"{name}: {wall:.2f} s wall, {cpu:.2f} s CPU")
 
