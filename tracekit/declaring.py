@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tracekit.columns import Column
 from tracekit.committing import refusals
+from tracekit.copies import COPIES_KEY, DECLARED, arrays_among, pack
 from tracekit.counts import resize
 from tracekit.differences import differences, listed
 from tracekit.documents import read_document as read
@@ -28,6 +29,7 @@ from tracekit.layout import (
     group_metadata,
     read_layout,
 )
+from tracekit.marker import MARKER_LAYOUT
 from tracekit.store import Store
 from tracekit.stored import StoredSeries
 from tracekit.truncation import committed_samples
@@ -54,6 +56,9 @@ class Declaring(Protocol):
     def undeclared(self) -> list[str]:
         """Give the groups that the trace has, and that nobody has declared."""
 
+    def copies(self) -> list[tuple[str, bytes]]:
+        """Give the objects to be put before the next commit, if any: see `tracekit.copies`."""
+
 
 class NewDeclaring:
     """Makes what is declared.
@@ -64,6 +69,8 @@ class NewDeclaring:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._groups: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, bytes] = {}
+        self._n_copied = 0
 
     def group(self, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """Make a group, at the next `check`."""
@@ -72,7 +79,7 @@ class NewDeclaring:
 
     def array(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> ArrayLayout:
         """Make an array."""
-        self._put(f"{layout.key}/{METADATA}", layout.metadata(attributes))
+        self.put(f"{layout.key}/{METADATA}", layout.metadata(attributes))
         return layout
 
     def known(self, layout: ArrayLayout, values: npt.NDArray[np.int64]) -> None:
@@ -80,7 +87,7 @@ class NewDeclaring:
         column = self.column(layout, {})
         column.append(values)
         for key, data in column.changed():
-            self._put(key, data)
+            self.put(key, data)
 
     def column(self, layout: ArrayLayout, attributes: Mapping[str, Any]) -> Column:
         """Make a series."""
@@ -89,16 +96,26 @@ class NewDeclaring:
     def check(self) -> None:
         """Put the metadata of the group, last, since it is what shows a reader the group."""
         for name, attributes in self._groups.items():
-            self._put(f"{name}/{METADATA}", group_metadata(attributes))
+            self.put(f"{name}/{METADATA}", group_metadata(attributes))
         self._groups.clear()
 
     def undeclared(self) -> list[str]:
         """Give nothing: all there is was declared."""
         return []
 
-    def _put(self, key: str, data: bytes) -> None:
+    def copies(self) -> list[tuple[str, bytes]]:
+        """Give all that was made, as one object, and the metadata of the marker, if anything is new."""
+        if len(self._made) == self._n_copied:
+            return []
+        self._n_copied = len(self._made)
+        marker = {f"{COMMIT_KEY}/{METADATA}": MARKER_LAYOUT.metadata({DECLARED: arrays_among(self._made)})}
+        return [(COPIES_KEY, pack({**self._made, **marker})), *marker.items()]
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put an object that is to be copied."""
         with refusals(self._store):
             self._store.put(key, data)
+        self._made[key] = data
 
 
 class ResumedDeclaring:
@@ -164,6 +181,10 @@ class ResumedDeclaring:
     def undeclared(self) -> list[str]:
         """Give the groups of the trace that nobody has declared."""
         return [name for name in self._store.children() if name not in (METADATA, COMMIT_KEY, *self._seen)]
+
+    def copies(self) -> list[tuple[str, bytes]]:
+        """Give nothing: there are copies, or it is a trace of a version that made none."""
+        return []
 
     def _compare(self, recorded: Any, now: Any, place: str) -> None:
         self._differences += differences(as_recorded(recorded), as_recorded(now), place)

@@ -11,9 +11,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from tracekit.checks import MAX_INTEGER, MalformedError, checking
+from tracekit.copies import DECLARED, check_declared_keys
 from tracekit.counts import PLANNED, is_open, room_for_snapshots
+from tracekit.documents import read_document
 from tracekit.errors import TraceError
-from tracekit.layout import COMMIT_KEY, TIMELINE, ArrayLayout, read_layout
+from tracekit.layout import COMMIT_KEY, METADATA, TIMELINE, ArrayLayout, parse_array, read_layout
 from tracekit.marker import Marker, require_marker
 from tracekit.store import Store
 from tracekit.store.parallel import each
@@ -33,6 +35,8 @@ class Extent:
         The commit marker: snapshots committed, and how often the trace was rolled back.
     planned, updates_per_visit : int
         Snapshots that the trace has room for, and optimizer steps of each visit; 0 if they differ.
+    declared : sequence of str
+        The keys of the arrays that there must be; empty for traces that do not say.
     open_ended : bool
         Whether its end was not known when it was begun: see `tracekit.counts`.
     timeline : mapping
@@ -48,6 +52,7 @@ class Extent:
     timeline: Mapping[str, npt.NDArray[Any]]
     damaged: Mapping[str, str] = field(default_factory=dict)
     open_ended: bool = False
+    declared: tuple[str, ...] = ()
 
     @property
     def n_updates(self) -> int:
@@ -87,7 +92,7 @@ def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = 
         If the marker or a column of the timeline cannot be read.
     """
     planned = room_for_snapshots(facts)
-    marker = read_checked_marker(store, planned)
+    marker, declared = read_commit(store, planned)
     timeline: dict[str, npt.NDArray[Any]] = {}
     damaged: dict[str, str] = {}
 
@@ -109,11 +114,14 @@ def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = 
         ordered,
         damaged,
         is_open(facts),
+        declared,
     )
 
 
-def read_checked_marker(store: Store, planned: int) -> Marker:
-    """Read the marker of a trace of so many planned snapshots; check it and its metadata.
+def read_commit(store: Store, planned: int) -> tuple[Marker, tuple[str, ...]]:
+    """Read the marker of a trace of so many planned snapshots, and which arrays there are; check both.
+
+    As long as nothing is committed, no arrays need be there.
 
     Raises
     ------
@@ -123,12 +131,14 @@ def read_checked_marker(store: Store, planned: int) -> Marker:
         If it makes no sense.
     """
     marker = require_marker(store)
-    layout = read_layout(store, COMMIT_KEY)
+    document = read_document(store, f"{COMMIT_KEY}/{METADATA}")
+    layout = parse_array(COMMIT_KEY, document, store.url)
     with checking(f"{store.url}/{COMMIT_KEY}"):
         check_marker_layout(layout)
         if not 0 <= marker.committed <= planned or marker.generation < 0:
             raise MalformedError(f"the marker {marker} of a trace of {planned} snapshots makes no sense")
-    return marker
+        declared = check_declared_keys(document["attributes"].get(DECLARED, []))
+    return marker, declared if marker.committed else ()
 
 
 def check_marker_layout(layout: ArrayLayout) -> None:

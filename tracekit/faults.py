@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-FaultKind = Literal["values", "coordinates", "metadata"]
+FaultKind = Literal["values", "coordinates", "metadata", "copy"]
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,9 @@ class Fault:
 
     Parameters
     ----------
-    kind : {"values", "coordinates", "metadata"}
+    kind : {"values", "coordinates", "metadata", "copy"}
         Damaged values are lost alone; without its coordinates or metadata, a whole group cannot be opened.
+        The second copy of these is missed by nobody until it is needed.
     array, key : str
         The array (or group), and the object that holds what is damaged.
     chunk : tuple of int, optional
@@ -33,6 +34,11 @@ class Fault:
     chunk: tuple[int, ...] | None
     visits: tuple[tuple[int, int], ...]
     problem: str
+
+    @property
+    def is_severe(self) -> bool:
+        """Whether all of a group is hit."""
+        return self.kind in ("metadata", "coordinates")
 
     @property
     def group(self) -> str:
@@ -84,7 +90,7 @@ def sound_commit(faults: Sequence[Fault], committed: int | None) -> int | None:
     >>> sound_commit([fault], 7), sound_commit([], 7)
     (3, 7)
     """
-    if committed is None or any(fault.kind != "values" for fault in faults):
+    if committed is None or any(fault.is_severe for fault in faults):
         return None
     return min([committed, *(first for fault in faults for first, _ in fault.visits)])
 

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.checks import MAX_INTEGER
+from tracekit.copies import COPIES_KEY, read_packed
 from tracekit.counts import is_open, room_for_snapshots, samples_at
 from tracekit.documents import read_document
 from tracekit.errors import NotATraceError, TraceError, TraceNotFoundError
-from tracekit.extent import read_checked_marker, read_known
+from tracekit.extent import read_commit, read_known
 from tracekit.faults import Fault, FaultKind, stretches
 from tracekit.layout import CLOCK, COMMIT_KEY, GAPS, METADATA, TIMELINE, ArrayLayout, Shape, read_layout
 from tracekit.reading import read_facts
@@ -98,11 +99,14 @@ class Inventory:
         Attributes of the trace, None if they are damaged.
     committed : int or None
         Snapshots committed, None if the marker is damaged.
+    declared : sequence of str
+        The keys of the arrays that there must be, as far as the trace says.
     """
 
     store: Store
     facts: dict[str, Any] | None = None
     committed: int | None = None
+    declared: tuple[str, ...] = ()
     groups: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -152,11 +156,16 @@ def take_inventory(store: Store) -> Inventory:
         inventory.note("metadata", "", METADATA, error)
     _find_marker(inventory)
     _find_timeline(inventory)
-    for group in store.children():
-        if group not in NOT_KINDS:
-            inventory.groups.append(group)
-            _find_group(inventory, group)
+    for group in sorted({*store.children(), *map(_group_of, inventory.declared)} - {*NOT_KINDS}):
+        inventory.groups.append(group)
+        _find_group(inventory, group)
+    if inventory.declared:
+        _find_copies(inventory)
     return inventory
+
+
+def _group_of(key: str) -> str:
+    return key.split("/")[0]
 
 
 def _looks_like_a_trace(store: Store) -> bool:
@@ -166,7 +175,8 @@ def _looks_like_a_trace(store: Store) -> bool:
 def _find_marker(inventory: Inventory) -> None:
     planned = room_for_snapshots(inventory.facts) if inventory.facts else MAX_INTEGER
     try:
-        inventory.committed = read_checked_marker(inventory.store, planned).committed
+        marker, inventory.declared = read_commit(inventory.store, planned)
+        inventory.committed = marker.committed
     except NotATraceError as error:
         inventory.note("metadata", COMMIT_KEY, f"{COMMIT_KEY}/{METADATA}", error)
     except TraceError as error:
@@ -185,7 +195,8 @@ def _find_timeline(inventory: Inventory) -> None:
 
 def _find_group(inventory: Inventory, group: str) -> None:
     document = _document(inventory, group)
-    names = [name for name in inventory.store.children(group) if name != METADATA]
+    declared = [key.split("/")[1] for key in inventory.declared if _group_of(key) == group]
+    names = sorted({*inventory.store.children(group), *declared} - {METADATA})
     layouts = {
         name: layout for name in names if (layout := _layout(inventory, f"{group}/{name}")) is not None
     }
@@ -197,6 +208,13 @@ def _find_group(inventory: Inventory, group: str) -> None:
         elif (visits := found.get(layout.dims[0])) is not None:
             samples = _samples(inventory, group, layout, len(visits)) if layout.shard else ()
             inventory.parts.append(Part(layout, "values", visits, _gaps(document, samples)))
+
+
+def _find_copies(inventory: Inventory) -> None:
+    try:
+        read_packed(inventory.store)
+    except TraceError as error:
+        inventory.faults.append(Fault("copy", COMMIT_KEY, COPIES_KEY, None, (), str(error)))
 
 
 def _samples(inventory: Inventory, group: str, layout: ArrayLayout, n_samples: int) -> Sequence[int]:

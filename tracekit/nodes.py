@@ -16,6 +16,7 @@ from tracekit.arrays import check_node
 from tracekit.checks import MalformedError, checking, key_name, text
 from tracekit.counts import samples_at
 from tracekit.documents import read_document
+from tracekit.errors import DamagedTraceError
 from tracekit.extent import Extent, read_known
 from tracekit.layout import GAPS, METADATA, ArrayLayout, parse_array, read_layout
 from tracekit.lazy import StoredArray
@@ -74,11 +75,22 @@ def open_group(store: Store, name: str, extent: Extent) -> dict[str, xr.Dataset]
         fields = check_fields(attributes.pop("fields"), labels) if "fields" in attributes else None
         text(attributes.get("units", ""), "units")
     group = _Group(store, name, extent, attributes, labels, tuple(store.children(name)))
+    _require_arrays(group)
     group.coords.update(_sample_coords(group))
     group.coords.update({dim: xr.Variable(dim, np.array(found, object)) for dim, found in labels.items()})
     if fields is None:
         return {name: _series_dataset(group)}
     return _tensor_datasets(group, fields)
+
+
+def _require_arrays(group: _Group) -> None:
+    """Refuse a group of which a whole array is gone."""
+    declared = [key for key in group.extent.declared if key.split("/")[0] == group.name]
+    gone = [key for key in declared if key.split("/")[1] not in group.children]
+    if gone:
+        raise DamagedTraceError(
+            f"{group.store.url}/{gone[0]}: was recorded, and is gone with its metadata; run tracekit verify"
+        )
 
 
 def _sample_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:

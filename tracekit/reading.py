@@ -80,10 +80,12 @@ def open_nodes(
     store = open_store(path)
     facts = read_facts(store)
     extent = read_extent(store, facts, skip_damaged=skip_damaged)
-    nodes, damaged = _open_groups(store, extent, kinds, skip_damaged=skip_damaged)
-    now = read_marker(store)
-    if now is None or now.generation != extent.generation:
-        # it went back while it was being opened
+    try:
+        nodes, damaged = _open_groups(store, extent, kinds, skip_damaged=skip_damaged)
+    except TraceError:
+        if not _has_gone_back(store, extent):
+            raise
+    if _has_gone_back(store, extent):
         return open_nodes(path, kinds=kinds, skip_damaged=skip_damaged)
     gaps = {
         name: node.attrs[GAPS] for name, node in nodes.items() if "/" not in name and node.attrs.get(GAPS)
@@ -107,9 +109,16 @@ def _open_groups(
                 raise _with_advice(error, group) from error
             damaged[group] = str(error)
 
-    groups = [name for name in store.children() if name not in NOT_KINDS and (kinds is None or name in kinds)]
+    found = {*store.children(), *(key.split("/")[0] for key in extent.declared)} - {*NOT_KINDS}
+    groups = sorted(found if kinds is None else found & {*kinds})
     each(store, open_one, [name for name in groups if not _being_declared(store, name, extent)])
     return dict(sorted(nodes.items())), damaged
+
+
+def _has_gone_back(store: Store, extent: Extent) -> bool:
+    """Say whether a trace went back, or was replaced, while it was being opened."""
+    now = read_marker(store)
+    return now is None or now.generation != extent.generation
 
 
 def _being_declared(store: Store, group: str, extent: Extent) -> bool:

@@ -110,7 +110,7 @@ def _make(store: Store, plan: Plan, attributes: Attributes, claim: Claim, genera
     facts, declaring, marker = new_facts(plan, attributes), NewDeclaring(store), Marker(0, generation)
     with checks.declaring(store.url):
         check_facts(facts)
-    store.put(METADATA, group_metadata(facts))
+    declaring.put(METADATA, group_metadata(facts))
     timeline = _declare_timeline(declaring, plan)
     store.put(f"{COMMIT_KEY}/{METADATA}", MARKER_LAYOUT.metadata({}))
     write_marker(store, marker, before=[read_marker(store)])

@@ -77,8 +77,18 @@ def verify(
     return _report(inventory, faults, n_read, n_chunks, n_bytes)
 
 
+def faults_of_all_visits(store: Store) -> list[Fault]:
+    """Name what is wrong with metadata, coordinates, and their copy; values are not read."""
+    inventory = take_inventory(store)
+    faults = list(inventory.faults)
+    for part in inventory.parts:
+        if part.kind == "coordinates":
+            faults += [fault for item in part.items() for fault in _read(store, item).faults]
+    return [*faults, *_contradictions(inventory, faults)]
+
+
 def _report(inventory: Inventory, faults: list[Fault], n_read: int, n_chunks: int, n_bytes: int) -> Report:
-    severe = {fault.group for fault in faults if fault.kind != "values"}
+    severe = {fault.group for fault in faults if fault.is_severe}
     lost = tuple(group for group in inventory.groups if group in severe or {"", "commit"} & severe)
     return Report(
         path=inventory.store.url,
@@ -170,7 +180,7 @@ def _contradictions(inventory: Inventory, faults: list[Fault]) -> Iterator[Fault
     """Open whatever is sound byte by byte: its parts may still not fit together."""
     if inventory.facts is None or inventory.committed is None:
         return
-    severe = {fault.group for fault in faults if fault.kind != "values"}
+    severe = {fault.group for fault in faults if fault.is_severe}
     visits = whole_stretch(inventory.visits)
     try:
         extent = read_extent(inventory.store, inventory.facts)

@@ -1,16 +1,19 @@
 """Random damage to a real trace: flipped bytes, cut and missing files. None of it is a wrong number."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from hostile.sound import read_everything, write_base
 
-from tracekit import layout, open_trace
+from tracekit import Field, Plan, Rows, Series, TraceWriter, layout, open_trace
 from tracekit.cli.verify import verify as command
+from tracekit.copies import COPIES_KEY, read_copies
 from tracekit.errors import DamagedTraceError, TraceError
 from tracekit.store import LocalStore
+from tracekit.store.memory import MemoryStore
 from tracekit.truncation import rollback
 from tracekit.verify import verify
 
@@ -71,8 +74,9 @@ def outcome(path, key, original):
     assert read == original, f"{key}: numbers changed in silence"
     if key.name == "zarr.json":
         return "harmless"
-    # nobody reads the visits of the timeline (a visit is its own place), nor a chunk beyond the array's edge
-    unread = str(key).startswith("visits/visit/c") or (
+    # nobody reads the visits of the timeline (a visit is its own place), nor a chunk beyond the array's edge,
+    # nor the second copy of metadata
+    unread = str(key).startswith(("visits/visit/c", COPIES_KEY)) or (
         key.name == "1" and all(fault.chunk in EDGE for fault in faults)
     )
     assert found == {str(key)}, f"{key}: damage was not noticed by verify"
@@ -198,7 +202,89 @@ def test_the_command_says_what_is_damaged_and_repairs_only_when_asked(path):
     assert run(command, [str(path)]).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [
+        ("weights",),
+        ("weights/visit", "visits/trained_task", "gradients/zarr.json"),
+        ("zarr.json", "losses/zarr.json", "losses/update_visit", "commit/zarr.json"),
+    ],
+)
+def test_what_has_gone_altogether_is_missed_and_what_there_is_a_copy_of_is_put_back(path, gone):
+    before = read_everything(path)
+    values = {file: file.read_bytes() for file in path.glob("weights/values/c/*/*")}
+    for key in gone:
+        shutil.rmtree(path / key) if (path / key).is_dir() else (path / key).unlink()
+    with pytest.raises(TraceError):
+        open_trace(path)
+    assert {fault.group for fault in verify(path).faults} >= {
+        key.rpartition("/")[0].split("/")[0] for key in gone if "/" in key
+    }
+
+    done = CliRunner().invoke(command, [str(path), "--repair"])
+    if "weights" in gone:
+        assert "nothing was changed: it would drop every visit" in str(done.exception)
+        assert {fault.kind for fault in verify(path).faults} == {"values"}
+        for file, data in values.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+    else:
+        assert done.exit_code == 0, done.output
+    assert verify(path).faults == ()
+    after = read_everything(path)
+    if "zarr.json" in gone:
+        before[""]["status"] = "interrupted"
+    assert after == before
+
+
+def test_a_whole_kind_that_is_gone_can_be_left_out(path):
+    shutil.rmtree(path / "gradients")
+    with pytest.raises(TraceError, match="only 'gradients' is affected"):
+        open_trace(path)
+    assert list(open_trace(path, skip_damaged=True).attrs["damaged"]) == ["gradients"]
+    assert verify(path).lost == ("gradients",)
+
+
+def test_a_damaged_copy_harms_nobody_and_is_made_anew(path):
+    before = (path / COPIES_KEY).read_bytes()
+    flip(path / COPIES_KEY)
+    open_trace(path)
+    report = verify(path)
+    assert [fault.kind for fault in report.faults] == ["copy"]
+    assert (report.lost, report.sound_commit) == ((), 5)
+    done = CliRunner().invoke(command, [str(path), "--repair"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert read_copies(LocalStore(path)).keys() == read_copies_of(before).keys()
+    assert verify(path).faults == ()
+
+
+def read_copies_of(data):
+    store = MemoryStore("copies")
+    store.put(COPIES_KEY, data)
+    return read_copies(store)
+
+
+def test_a_trace_that_is_being_declared_misses_nothing(tmp_path):
+    with TraceWriter.create(tmp_path / "run.zarr", Plan(np.array([[0]]), 1, 1)) as trace:
+        trace.declare_series([Series("losses", "eval_loss")])
+        assert verify(trace.url).faults == ()
+        trace.put("losses", "eval_loss", 1.0)
+        trace.commit(trace.plan.visit(0))
+        assert verify(trace.url).faults == ()
+        trace.declare_rows(Rows("weights", (Field("w", (3,)),), (1,)))
+        trace.put("losses", "eval_loss", 1.0)
+        trace.put_row("weights", 1, np.ones(3, "f4"))
+        trace.commit(trace.plan.visit(1))
+    shutil.rmtree(tmp_path / "run.zarr/weights")
+    assert {fault.array for fault in verify(trace.url).faults} == {
+        "weights",
+        "weights/values",
+        "weights/visit",
+    }
+
+
 def test_repair_changes_nothing_where_it_would_not_help(path):
+    (path / COPIES_KEY).unlink()
     flip(path / "visits/epoch/c/0")
     done = CliRunner().invoke(command, [str(path), "--repair"])
     assert isinstance(done.exception, TraceError)

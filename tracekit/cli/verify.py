@@ -18,7 +18,7 @@ MOST_SHOWN = 100
 
 @click.command(short_help="Read all of a trace, and name what is damaged.")
 @click.argument("run", type=TRACE)
-@click.option("--repair", is_flag=True, help="Drop the visits from the first damaged one on, for good.")
+@click.option("--repair", is_flag=True, help="Put metadata back; drop visits from the first damaged one on.")
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--threads", type=click.IntRange(1, 64), default=4, show_default=True, help="Objects at a time."
@@ -26,9 +26,10 @@ MOST_SHOWN = 100
 def verify(run: str, repair: bool, as_document: bool, threads: int) -> None:
     """Read every chunk of the trace RUN, and name the array, chunk and visits of each fault.
 
-    Nothing is changed, unless --repair is given: then the trace is taken back to its last commit that is
-    sound in everything. Leave the flag out to keep the undamaged data of later visits: it can be read as it
-    is. The exit status is 1 if something is damaged, and 0 if nothing is (any more).
+    Nothing is changed, unless --repair is given: then metadata and planned coordinates are put back from the
+    copy that is in the trace, and if values are damaged, the trace is taken back, for good, to its last
+    commit that is sound in everything. Leave the flag out to keep the undamaged data of later visits: it can
+    be read as it is. The exit status is 1 if something is damaged, and 0 if nothing is (any more).
 
     \b
     Examples:
@@ -88,11 +89,17 @@ def _verdict(report: Report) -> list[str]:
     lines = [f"{len(report.faults)} faults found.{stopped}"]
     if report.lost:
         lines.append(
-            f"Lost unless restored from a copy: {', '.join(report.lost)}. Still readable, with "
-            f"open_trace(…, skip_damaged=True): {', '.join(report.readable) or 'nothing'}."
+            f"Cannot be opened: {', '.join(report.lost)}. Still readable, with open_trace(…, "
+            f"skip_damaged=True): {', '.join(report.readable) or 'nothing'}. --repair puts back metadata and "
+            "coordinates, if the trace has a sound copy of them."
         )
     elif report.sound_commit is None:
-        lines.append("No values are lost; open_trace(…, skip_damaged=True) leaves out what is damaged.")
+        lines.append(
+            "No values are lost; open_trace(…, skip_damaged=True) leaves out what is damaged, and --repair "
+            "puts it back if the trace has a sound copy of it."
+        )
+    elif report.sound_commit == report.committed:
+        lines.append("Everything can be read; --repair makes the second copy of metadata anew.")
     else:
         lines.append(
             f"Everything opens, and all that is not named above can be read. The first {report.sound_commit} "
@@ -102,7 +109,7 @@ def _verdict(report: Report) -> list[str]:
 
 
 def _repair(run: str, report: Report) -> None:
-    """Take the trace back, if that leaves anything.
+    """Put back what there is a copy of; then take the trace back, if that leaves anything.
 
     Raises
     ------
@@ -112,6 +119,10 @@ def _repair(run: str, report: Report) -> None:
     from tracekit.errors import TraceError
     from tracekit.truncation import rollback
 
+    if any(fault.kind != "values" for fault in report.faults):
+        report = _put_back(run, report)
+        if not report.faults:
+            return
     if not report.sound_commit or report.cut_off:
         why = (
             "coordinates or metadata are damaged"
@@ -124,3 +135,26 @@ def _repair(run: str, report: Report) -> None:
     click.echo(f"Taken back to the first {report.sound_commit} snapshots.", err=True)
     if left.faults:
         sys.exit(1)
+
+
+def _put_back(run: str, report: Report) -> Report:
+    """Put back metadata and coordinates; gives what is then found.
+
+    Raises
+    ------
+    TraceError
+        If there is no copy of them.
+    """
+    from tracekit.errors import DamagedTraceError, TraceError
+    from tracekit.repairing import restore
+
+    try:
+        restored = restore(run)
+    except DamagedTraceError as error:
+        raise TraceError(
+            f"{report.path}: nothing was changed: coordinates or metadata are damaged, and there is no sound "
+            f"copy of them in the trace ({error}); restore what is damaged from elsewhere"
+        ) from error
+    for key in restored:
+        click.echo(f"Put back: {key}", err=True)
+    return _verify(run, 1)

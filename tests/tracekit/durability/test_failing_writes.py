@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 PLAN = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=2)
 WEIGHTS = np.random.default_rng(0).standard_normal((5, 600)).astype("f4")
-N_PUTS = 57
+N_PUTS = 59
 FULL = OSError(28, "No space left on device")
 
 

@@ -4,7 +4,7 @@ from hostile.arrays import every_array
 from hostile.chunks import chunk_edits
 from hostile.editing import replace, sealed_edit
 from hostile.files import file_edits
-from hostile.groups import every_root, every_series_group, every_tensor_group
+from hostile.groups import every_root, every_series_group, every_tensor_group, marker_attributes
 from hostile.texts import large_texts, texts
 
 ARRAYS = (
@@ -33,11 +33,12 @@ def text_edits():
 def document_edits():
     """Name documents of which one entry is changed."""
     documents = {
-        **{key: every_array(key) for key in ARRAYS},
+        **{key: every_array(key) for key in ARRAYS if key != "commit"},
         "weights": every_tensor_group(),
         "gradients": every_tensor_group(),
         "moments": every_tensor_group(),
         "losses": every_series_group(),
+        "commit": every_array("commit") | marker_attributes(),
         "": every_root(),
     }
     return {

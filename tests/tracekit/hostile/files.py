@@ -62,6 +62,10 @@ def stray(name):
     return apply
 
 
+def gone(key):
+    return lambda root: shutil.rmtree(root / key)
+
+
 def version_2(key):
     def apply(root):
         (root / key / "zarr.json").unlink()
@@ -97,6 +101,10 @@ def file_edits():
     }
     edits |= {
         f"format 2: {key}": version_2(key) for key in ("", "weights", "weights/values", "losses/eval_loss")
+    }
+    edits |= {
+        f"folder gone: {key}": gone(key)
+        for key in ("weights", "weights/visit", "losses/eval_loss", "visits/epoch")
     }
     edits |= {f"gone: {key}": lambda root, key=key: (root / key).unlink() for key in files}
     return edits

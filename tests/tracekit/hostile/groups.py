@@ -73,6 +73,29 @@ def every_series_group():
     }
 
 
+def marker_attributes():
+    """Give edits of the attributes of the commit marker."""
+    return {
+        ("attributes", "declared"): [
+            None,
+            3,
+            "weights",
+            {},
+            [3],
+            [None],
+            ["weights"],
+            ["a/b/c"],
+            ["../x"],
+            ["weights/.."],
+            ["/etc/passwd"],
+            ["weights/\ud800"],
+            ["weights/values", "weights/values"],
+            ["weights/other"],
+            ["other/values"],
+        ],
+    }
+
+
 def every_root():
     """Give edits of the metadata of a trace."""
     return {
