@@ -42,6 +42,8 @@ recorders:
   - {kind: gradients, every: 2}
 """
 
+CLOCKS = ["wall_time_seconds", "update_wall_time_seconds"]
+
 
 class Runs:
     """Real `tracekit train` commands, each in a forked process of its own."""
@@ -96,13 +98,13 @@ def killed_after(process: int, seconds: float) -> bool:
 
 
 def values(trace: xr.DataTree) -> dict[str, xr.Dataset]:
-    """Read everything but the clock."""
+    """Read everything but the clock, at visits and at updates."""
     with dask.config.set(scheduler="synchronous"):
         flat = {
             name: node["flat"] if "flat" in node.children else node for name, node in trace.children.items()
         }
         return {
-            name: node.to_dataset().drop_vars("wall_time_seconds", errors="ignore").compute()
+            name: node.to_dataset().drop_vars(CLOCKS, errors="ignore").compute()
             for name, node in flat.items()
         }
 
