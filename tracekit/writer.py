@@ -375,7 +375,8 @@ class TraceWriter:
             self._state.repeated()
             return
         self._clock.append([time.monotonic() - self._started])
-        self._state.background.put(Cargo("copy of metadata", needed=False), self._declaring.copies())
+        if copies := self._declaring.copies():
+            self._state.background.put(Cargo("copy of metadata", needed=False), copies)
         self._state.commit(self._next)
         if wait:
             self._state.drain(stop=self._on_error == "stop")
