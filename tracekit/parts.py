@@ -11,6 +11,9 @@ from typing import NamedTuple
 from tracekit.layout import ArrayLayout, Shape
 from tracekit.pieces import Copy, Piece
 
+Overlap = tuple[int, slice, slice]
+"""A chunk along one dim: its number, the part of it, and where that belongs."""
+
 
 class Wanted(NamedTuple):
     """Columns of a row that are wanted, and where they belong: in which output, from which column on."""
@@ -49,20 +52,26 @@ def parts_of_row(layout: ArrayLayout, middle: Sequence[range], wanted: Sequence[
     copies: dict[tuple[Shape, Shape], list[Copy]] = defaultdict(list)
     before = [_overlaps(asked, n, asked.start) for asked, n in zip(middle, layout.chunk[1:-1], strict=True)]
     in_shard = layout.chunks_per_shard[1:]
-    for item in wanted:
-        along = _overlaps(item.columns, layout.chunk[-1], item.columns.start - item.place)
-        for overlaps in itertools.product(*before, along):
-            chunk, source, target = zip(*overlaps, strict=True)
-            shard = tuple(c // n for c, n in zip(chunk, in_shard, strict=True))
-            place = tuple(c % n for c, n in zip(chunk, in_shard, strict=True))
-            copies[shard, place].append(Copy(item.output, source, target))
+    for overlaps in itertools.product(*before):
+        number, source, target = _together(overlaps)
+        shard = tuple(c // n for c, n in zip(number, in_shard[:-1], strict=True))
+        place = (0, *(c % n for c, n in zip(number, in_shard[:-1], strict=True)))
+        for columns, output, start in wanted:
+            for last, part, belongs in _overlaps(columns, layout.chunk[-1], columns.start - start):
+                at = (*shard, last // in_shard[-1]), (*place, last % in_shard[-1])
+                copies[at].append(Copy(output, (*source, part), (*target, belongs)))
     parts: dict[Shape, list[Piece]] = defaultdict(list)
-    for shard, place in sorted(copies):
-        parts[shard].append(Piece((0, *place), tuple(copies[shard, place])))
+    for index, place in sorted(copies):
+        parts[index].append(Piece(place, copies[index, place]))
     return [ShardPart(*part) for part in parts.items()]
 
 
-def _overlaps(asked: range, size: int, origin: int) -> list[tuple[int, slice, slice]]:
+def _together(overlaps: tuple[Overlap, ...]) -> tuple[Shape, tuple[slice, ...], tuple[slice, ...]]:
+    """Give numbers, parts and places over all dims from those of each."""
+    return tuple(o[0] for o in overlaps), tuple(o[1] for o in overlaps), tuple(o[2] for o in overlaps)
+
+
+def _overlaps(asked: range, size: int, origin: int) -> list[Overlap]:
     """Give the chunks of a dim that hold what is asked for: number, part of it, and where that belongs."""
     found = []
     for number in range(asked.start // size, -(-asked.stop // size)) if asked else ():

@@ -8,7 +8,6 @@ is not wanted whole, or in several places, is put aside first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,12 +34,11 @@ class Copy(NamedTuple):
     target: tuple[slice, ...]
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """What is wanted of one chunk, and its place in the shard, dims (row, [middle,] element)."""
 
     place: Shape
-    copies: tuple[Copy, ...]
+    copies: Sequence[Copy]
 
 
 class _Chunk(NamedTuple):
