@@ -3,7 +3,8 @@
 - Writing a visit of 5 M parameters (weights and gradients) against `ndarray.tofile` of the same bytes and
   against `safetensors.numpy.save_file`, in CPU time of all threads, at equal durability (fsync).
 - Reading `--gigabytes` of weights against a memory map of the same bytes, wall time, through the labelled
-  objects that `open_trace` gives: everything, one visit, a parameter of 1 MB and one of 1 KB over all visits.
+  objects that `open_trace` gives: everything, one visit, a parameter of 1 MB and one of 1 KB over all visits;
+  and what zarr-python takes for the same (see `read_arms.py`).
 - Peak memory while writing visits of `--visit-gigabytes`.
 - Time to open, and to commit a visit, against the number of visits.
 
@@ -21,16 +22,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
+from read_arms import Arm, Arms, decoding, reads
 
-from tracekit import Field, Plan, Rows, Series, TraceWriter, load, open_trace
+from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
 from tracekit.codecs import CodecName
 
-Arm = Callable[[int], Any]
 MEGABYTE_FIELD, KILOBYTE_FIELD = "layer5.mlp.weight", "layer5.norm.weight"
 FIELDS = tuple(
     field
@@ -107,7 +107,7 @@ def writing(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def reading(folder: Path, arguments: argparse.Namespace) -> None:
-    """Compare four ways of reading."""
+    """Compare reading by tracekit, by zarr-python, and from a memory map."""
     n_visits = max(2, int(arguments.gigabytes * 1e9 / (4 * N_PARAMETERS)))
     raw, codecs = folder / "rows.raw", ("lz4", "none")
     with raw.open("wb") as file:
@@ -119,57 +119,19 @@ def reading(folder: Path, arguments: argparse.Namespace) -> None:
                     if codec == codecs[0]:
                         row.tofile(file)
     print(f"\nreading {n_visits} visits of {N_PARAMETERS / 1e6:.2f} M float32, wall time over a memory map's")
-    places = {record["name"]: record["offset"] for record in _flat(folder / "lz4.zarr").attrs["fields"]}
-    for label, aim, traced, mapped in _read_arms(raw, n_visits, places):
-        arms = {"map": mapped} | {codec: traced(folder / f"{codec}.zarr") for codec in codecs}
-        n_repeats = max(2, arguments.repeats // 3) if label == "everything" else arguments.repeats
-        best = interleaved(arms, n_repeats, time.perf_counter)
-        found = ", ".join(f"{codec} {best[codec] / best['map']:6.1f} x" for codec in codecs)
-        print(f"  {label:32} map {best['map'] * 1e3:9.2f} ms   {found}   (aim {aim} x)")
+    for read in reads(FIELDS, MEGABYTE_FIELD, KILOBYTE_FIELD):
+        arms = Arms(read, folder, n_visits, FIELDS).all(codecs)
+        n_repeats = max(2, arguments.repeats // 3) if read.label == "everything" else arguments.repeats
+        _show_reads(f"{read.label} (aim {read.aim} x)", interleaved(arms, n_repeats, time.perf_counter))
+    row = Arms(reads(FIELDS, MEGABYTE_FIELD, KILOBYTE_FIELD)[1], folder, n_visits, FIELDS).all(())
+    floor = {codec: decoding(folder / f"{codec}.zarr") for codec in codecs}
+    best = interleaved(row | floor, arguments.repeats, time.perf_counter)
+    _show_reads("floor: check and decode a visit that is in memory, one core", best)
 
 
-def _read_arms(
-    raw: Path, n_visits: int, places: dict[str, int]
-) -> Iterator[tuple[str, float, Callable[[Path], Arm], Arm]]:
-    def mapped() -> npt.NDArray[np.float32]:
-        return np.memmap(raw, np.float32, "r", shape=(n_visits, N_PARAMETERS))
-
-    def every(path: Path) -> Arm:
-        values = _flat(path)
-        return lambda _: values.values
-
-    def visit(path: Path) -> Arm:
-        values = _flat(path)
-        return lambda number: values.isel(visit=number * 7 % n_visits).values
-
-    def named_visit(path: Path) -> Arm:
-        weights = open_trace(path)["weights"].to_dataset()
-        return lambda number: weights.isel(visit=number * 7 % n_visits).load()
-
-    def loaded_visit(path: Path) -> Arm:
-        weights = open_trace(path)["weights"].to_dataset()
-        return lambda number: load(weights.isel(visit=number * 7 % n_visits))
-
-    def parameter(name: str) -> Callable[[Path], Arm]:
-        def arm(path: Path) -> Arm:
-            values = open_trace(path)["weights"][name]
-            return lambda _: values.values
-
-        return arm
-
-    def columns(name: str) -> Arm:
-        size = next(field.size for field in FIELDS if field.name == name)
-        return lambda _: np.array(mapped()[:, places[name] : places[name] + size])
-
-    def one(number: int) -> npt.NDArray[np.float32]:
-        return np.array(mapped()[number * 7 % n_visits])
-
-    yield "everything", 2, every, lambda _: np.array(mapped())
-    yield "one visit, as a row", 2, visit, one
-    yield f"one visit, {len(FIELDS)} named variables", 2, named_visit, one
-    yield "the same, tracekit.load", 2, loaded_visit, one
-    yield "a parameter of 1 MB, all visits", 3, parameter(MEGABYTE_FIELD), columns(MEGABYTE_FIELD)
-    yield "a parameter of 1 KB, all visits", 50, parameter(KILOBYTE_FIELD), columns(KILOBYTE_FIELD)
+def _show_reads(label: str, best: dict[str, float]) -> None:
+    found = ", ".join(f"{name} {best[name] / best['map']:.1f}" for name in best if name != "map")
+    print(f"  {label:58} map {best['map'] * 1e3:8.2f} ms   {found}")
 
 
 def memory(folder: Path, arguments: argparse.Namespace) -> None:
@@ -257,10 +219,6 @@ def _walk(n_visits: int) -> Iterator[npt.NDArray[np.float32]]:
     for _ in range(n_visits):
         row = row + np.float32(1e-3) * noise.standard_normal(N_PARAMETERS, np.float32)
         yield row
-
-
-def _flat(path: Path) -> Any:
-    return open_trace(path)["weights/flat"].to_dataset()["values"]
 
 
 if __name__ == "__main__":

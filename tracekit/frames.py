@@ -8,6 +8,7 @@ bytes decompressed, bytes per block, bytes compressed), the offset of each block
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tracekit.errors import DamagedTraceError
 HEADER_BYTES = 16
 MOST_TIMES_SMALLER = 256
 """No lz4 frame is smaller than its content by more (one byte stands for at most 255)."""
+_HEADER = struct.Struct("<4B3I")
 _VERSION = 2
 _LZ4 = 1
 _COPIED = 2
@@ -33,8 +35,7 @@ def check_frame(frame: npt.NDArray[np.uint8], n_bytes: int, place: str) -> None:
     """
     if len(frame) < HEADER_BYTES:
         raise DamagedTraceError(f"{place}: cut short, {len(frame)} bytes are no blosc frame")
-    version, _, flags, typesize = (int(byte) for byte in frame[:4])
-    content, block, compressed = (int(number) for number in frame[4:16].view("<u4"))
+    version, _, flags, typesize, content, block, compressed = _HEADER.unpack_from(frame.data)
     if content != n_bytes:
         raise DamagedTraceError(f"{place}: expected {n_bytes} bytes of values, found {content}")
     copied = bool(flags & _COPIED)

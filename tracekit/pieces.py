@@ -123,19 +123,19 @@ def _read_encoded(shard: StoredObject, layout: ArrayLayout, batch: list[_Chunk],
 
 def _read_kept(shard: StoredObject, layout: ArrayLayout, batch: list[_Chunk], place: str) -> None:
     """Read values to their place, each followed by its checksum; only then are they checked."""
+    places = [_where(place, chunk) for chunk in batch]
     checks = [bytearray(CHECKSUM_BYTES) for _ in batch]
     targets: list[memoryview] = []
-    end = batch[0].offset
-    for chunk, check in zip(batch, checks, strict=True):
-        check_length(chunk.length - CHECKSUM_BYTES, chunk.values.nbytes, _where(place, chunk))
+    first = end = batch[0].offset
+    for chunk, check, where in zip(batch, checks, places, strict=True):
+        check_length(chunk.length - CHECKSUM_BYTES, chunk.values.nbytes, where)
         targets += [memoryview(bytearray(chunk.offset - end))] if chunk.offset > end else []
         targets += [chunk.values.reshape(-1).view(np.uint8).data, memoryview(check)]
         end = chunk.end
-    n_read = shard.range_into(batch[0].offset, targets)
-    for chunk, check in zip(batch, checks, strict=True):
-        wanted = chunk.end - batch[0].offset
-        check_length(min(n_read, wanted), wanted, _where(place, chunk))
-        check_bytes(as_bytes(chunk.values), bytes(check), _where(place, chunk))
+    n_read = shard.range_into(first, targets)
+    for chunk, check, where in zip(batch, checks, places, strict=True):
+        check_length(min(n_read, chunk.end - first), chunk.end - first, where)
+        check_bytes(as_bytes(chunk.values), check, where)
 
 
 def _where(place: str, chunk: _Chunk) -> str:

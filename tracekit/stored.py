@@ -22,6 +22,7 @@ from tracekit.together import read_columns, read_together
 
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
+COLUMN_BYTES = 1 << 30
 MOST_BLOCKS_ACROSS = 1 << 14
 Rows = npt.NDArray[np.int64]
 Stretch = tuple[int, int]
@@ -160,21 +161,33 @@ class StoredRows:
     def blocks(self) -> Shape:
         """Choose blocks of at most 128 samples and 32 MiB, cut along the first dim of the tensor only.
 
-        Very wide rows are cut into blocks of fewer samples, not into ever more blocks.
+        Very wide rows are cut into blocks of fewer samples, not into ever more blocks. Of very many rows,
+        blocks are narrower, and hold more of them: the blocks of all rows, which a Gram matrix puts together,
+        take 1 GiB at most. Where that is less than a stored chunk, chunks are decoded more than once.
         """
         if 0 in self.shape:
             return tuple(max(1, size) for size in self.shape)
         across = MOST_BLOCKS_ACROSS * BLOCK_BYTES // self.row_bytes
         samples = max(1, min(len(self.rows), BLOCK_SAMPLES, across))
+        fits = 1
+        if self.tail:
+            width = math.prod(self.tail[1:]) * self.dtype.itemsize
+            fits = min(self.tail[0], self._fitting(max(1, BLOCK_BYTES // (samples * width))))
+            if len(self.rows) * fits * width > COLUMN_BYTES:
+                fits = _even_part(fits, max(1, COLUMN_BYTES // (len(self.rows) * width)))
+                samples = max(1, min(len(self.rows), BLOCK_BYTES // (fits * width)))
         lead = (*(() if self.one_row else (samples,)), *(1 for _ in self.layout.shape[1:-1]))
-        if not self.tail:
-            return lead
-        width = max(1, math.prod(self.tail[1:]))
-        fits = max(1, BLOCK_BYTES // (samples * width * self.dtype.itemsize))
+        return (*lead, fits, *self.tail[1:]) if self.tail else lead
+
+    def _fitting(self, fits: int) -> int:
+        """Give how many places of the first dim of the tensor go into a block: whole chunks, if it can be."""
         stored = self.layout.chunk[-1]
-        if len(self.tail) == 1 and fits > stored:
-            fits = fits // stored * stored
-        return (*lead, min(fits, max(1, self.tail[0])), *self.tail[1:])
+        return fits // stored * stored if len(self.tail) == 1 and fits > stored else fits
+
+
+def _even_part(n: int, most: int) -> int:
+    """Give the size of parts of at most `most` into which `n` is cut as evenly as can be."""
+    return -(-n // -(-n // most))
 
 
 def _even_blocks(n: int, size: int) -> Shape:

@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 
 from tracekit import Field, Plan, Rows, TraceWriter, layout, open_trace
+from tracekit.codecs import Codec
+from tracekit.layout import ArrayLayout
+from tracekit.lazy import StoredArray
 from tracekit.store import LocalStore
+from tracekit.stored import StoredRows
 
 SHAPE = (5, 2, 6, 7)
 VALUES = np.arange(np.prod(SHAPE), dtype="f4").reshape(SHAPE)
@@ -71,26 +75,37 @@ def test_opening_and_slicing_read_no_values(trace, monkeypatch):
     )
 
 
-def test_blocks_hold_many_visits_each():
-    """A task per visit, or per stored chunk, costs more than the reading itself."""
-    from tracekit.codecs import Codec
-    from tracekit.layout import ArrayLayout
-    from tracekit.lazy import StoredArray
-    from tracekit.stored import StoredRows
-
-    columns = 1 << 16
-    big = ArrayLayout(
+def blocks(n_visits, columns=1 << 16, n_chunks=40):
+    layout = ArrayLayout(
         "w/values",
-        (1000, 40 * columns),
+        (n_visits, n_chunks * columns),
         np.dtype("<f4"),
         ("visit", "element"),
         (1, columns),
         None,
         Codec("lz4", 4),
     )
-    stored = StoredRows(LocalStore("nowhere"), big, np.arange(1000), ((0, 40 * columns),), (40 * columns,))
-    lazy = StoredArray(stored, "name")
+    width = n_chunks * columns
+    return StoredArray(
+        StoredRows(LocalStore("nowhere"), layout, np.arange(n_visits), ((0, width),), (width,)), "name"
+    )
+
+
+def test_blocks_hold_many_visits_each():
+    """A task per visit, or per stored chunk, costs more than the reading itself."""
+    lazy = blocks(1000)
 
     assert lazy.chunks[0][0] == 128
     assert lazy.npartitions == 8 * 40
     assert lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 32 << 20
+
+
+@pytest.mark.parametrize("n_visits", [4096, 5000, 10_000, 300_000])
+def test_blocks_of_all_visits_fit_into_memory_however_many_they_are(n_visits):
+    lazy = blocks(n_visits)
+    n_parts = -(-n_visits // 4096)
+
+    assert n_visits * lazy.chunksize[1] * 4 <= 1 << 30
+    assert 2 << 20 < lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 32 << 20
+    # a chunk that is decoded again and again is cut as seldom as can be
+    assert lazy.chunksize[1] == -(-(1 << 16) // n_parts)
