@@ -135,7 +135,7 @@ def _read_kept(shard: StoredObject, layout: ArrayLayout, batch: list[_Chunk], pl
     n_read = shard.range_into(first, targets)
     for chunk, check, where in zip(batch, checks, places, strict=True):
         check_length(min(n_read, chunk.end - first), chunk.end - first, where)
-        check_bytes(as_bytes(chunk.values), check, where)
+        check_bytes(as_bytes(chunk.values), bytes(check), where)
 
 
 def _where(place: str, chunk: _Chunk) -> str:
