@@ -87,6 +87,7 @@ class Reductions:
         return replace(
             full,
             group=full.group + SUFFIX,
+            sources=full.fields,
             fields=tuple(self._field(name) for name in self.statistics),
             dtype="float64",
             labels=labels,

@@ -69,6 +69,7 @@ class Sketch:
         return replace(
             full,
             group=full.group + SUFFIX,
+            sources=full.fields,
             fields=self._fields(full.fields),
             dtype="float32",
             attributes={**full.attributes, "form": "sketch", "of": full.group, "sketch": facts},

@@ -13,7 +13,7 @@ from tracekit.errors import TraceWriteError
 from tracekit.layout import METADATA, ArrayLayout, rows_layout, series_layout
 from tracekit.protocols import Recorder, Run
 from tracekit.schedule import Plan
-from tracekit.schema import Rows, SampleDim, Series
+from tracekit.schema import Field, Rows, SampleDim, Series
 from tracekit.shards import INDEX_ENTRY_BYTES
 
 FRAME_BYTES = 16  # header of a blosc frame; what does not compress is stored as it is
@@ -36,6 +36,12 @@ class PlannedKind:
         Files in the end.
     dtype : str
         Types of the values.
+    sample : str
+        What there is a row for: `"visit"` or `"update"`.
+    samples : sequence of int
+        The visits (or updates) at which rows are recorded; empty for series, which have all of them.
+    fields : sequence of Field
+        The tensors of a row, or those that it is made of; empty for series.
     """
 
     kind: str
@@ -45,6 +51,9 @@ class PlannedKind:
     total_bytes: int
     files: int
     dtype: str
+    sample: SampleDim = "visit"
+    samples: tuple[int, ...] = ()
+    fields: tuple[Field, ...] = ()
 
 
 class CountingWriter:
@@ -79,6 +88,9 @@ class CountingWriter:
                 total_bytes=len(rows.visits) * row_bytes,
                 files=n_files + _metadata_files(1, {rows.sample}),
                 dtype=rows.dtype,
+                sample=rows.sample,
+                samples=rows.samples,
+                fields=rows.sources or rows.fields,
             )
         )
 

@@ -61,6 +61,8 @@ class Rows:
         Whether the values were taken before or after the update, or at a snapshot.
     labels : mapping
         Labels of the named axes of fields.
+    sources : sequence of Field
+        The tensors that the fields are made of, where that is not themselves.
     attributes : mapping
         Anything else a reader should know, `units` among it.
     updates : sequence of int, optional
@@ -80,6 +82,7 @@ class Rows:
     dtype: str = "float32"
     phase: Phase = "snapshot"
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: tuple[Field, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     updates: tuple[int, ...] | None = None
 

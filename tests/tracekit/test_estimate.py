@@ -105,9 +105,28 @@ def test_the_command_plans_and_trains_nothing(toy, tmp_path):
     kinds = {kind["kind"]: kind for kind in document["kinds"]}
     assert kinds["weights"]["rows"] == 16
     assert kinds["losses"]["rows"] == 75 * 10, "an update is a row"
-    assert "weights" in table.output
+    assert kinds["weights"]["samples"] == [*range(0, 76, 5)]
+    assert [field["name"] for field in kinds["weights"]["fields"]] == ["P", "w"]
+    assert "weights, at visits 0 to 50 by 5" in table.output
+    assert "400 × 400" in table.output
     assert "51 snapshots" in table.output
     assert not out.exists()
+
+
+def test_layers_that_are_alike_are_one_line_unless_all_are_asked_for(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "model: {layers: 3, width: 16, heads: 2}\n"
+        "tasks: {n_documents: 2, max_tokens: 8, tokenizer: {vocabulary: 300}}\n"
+        "training: {epochs: 2}\n"
+        "recorders: [{kind: weights, select: [mlp, '!*bias'], when: {visits: [3]}}]\n"
+    )
+    folded = CliRunner().invoke(plan_command, [str(file)]).output
+    assert "weights, at visits 0, 3, 4" in folded
+    (line,) = [line for line in folded.splitlines() if "gpt_neox.layers.*.mlp.dense_h_to_4h.weight" in line]
+    assert [part.strip() for part in line.split("│")[2:5]] == ["3", "64 × 16", "3072"]
+    in_full = CliRunner().invoke(plan_command, [str(file), "--all"]).output
+    assert all(f"gpt_neox.layers.{layer}.mlp.dense_h_to_4h.weight" in in_full for layer in range(3))
 
 
 def test_train_refuses_before_anything_is_written_unless_told_to_go_on(toy, tmp_path, monkeypatch):

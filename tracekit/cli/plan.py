@@ -5,19 +5,28 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tracekit.cli.parameters import TRACE
+
+if TYPE_CHECKING:
+    from tracekit.estimate import PlannedKind
+
+COLUMNS = ("kind", "tensors", "type", "rows", "bytes of a row", "bytes in all", "files")
 
 
 @click.command(short_help="Show what a run will write, before it is trained.")
 @click.argument("configuration", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", default=".", type=TRACE, help="Where the trace will lie, a path or URL.")
+@click.option("--all", "every_name", is_flag=True, help="List every tensor, also where layers are alike.")
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
-def plan(configuration: Path, overrides: tuple[str, ...], out: str, as_document: bool) -> None:
-    """Show what a run as CONFIGURATION says will write: tensors, visits, bytes and files of each kind.
+def plan(
+    configuration: Path, overrides: tuple[str, ...], out: str, every_name: bool, as_document: bool
+) -> None:
+    """Show what a run as CONFIGURATION says will write: which tensors at which visits, bytes and files.
 
     Builds the model and loads the tasks, and trains nothing. Bytes are before compression, so at most.
 
@@ -39,21 +48,36 @@ def plan(configuration: Path, overrides: tuple[str, ...], out: str, as_document:
         facts = {"snapshots": run.plan.n_visits + 1, "total_bytes": total, "free_bytes": free}
         click.echo(as_json({**facts, "fits": total <= free, "kinds": [asdict(kind) for kind in kinds]}))
         return
-    rows = [
-        (
-            kind.kind,
-            kind.tensors,
-            kind.dtype,
-            kind.rows,
-            size(kind.row_bytes),
-            size(kind.total_bytes),
-            kind.files,
-        )
-        for kind in kinds
-    ]
-    print_table(("kind", "tensors", "type", "rows", "bytes of a row", "bytes in all", "files"), rows)
+    print_table(COLUMNS, map(_row, kinds))
+    for kind in kinds:
+        if kind.fields:
+            _print_tensors(kind, every_name)
     click.echo(
         f"{run.plan.n_visits + 1} snapshots, at most {size(total)} in all; "
         + (f"{size(free)} are free at {out}" if math.isfinite(free) else f"{out} has no limit that is known")
         + ("" if total <= free else ": it may not fit, and `tracekit train` refuses it")
     )
+
+
+def _row(kind: PlannedKind) -> tuple[str | int, ...]:
+    from tracekit.cli.output import size
+
+    in_bytes = (size(kind.row_bytes), size(kind.total_bytes))
+    return (kind.kind, kind.tensors, kind.dtype, kind.rows, *in_bytes, kind.files)
+
+
+def _print_tensors(kind: PlannedKind, every_name: bool) -> None:
+    """Print what one kind holds: its tensors, those of like layers in one line, and its visits."""
+    from tracekit.cli.folding import fold, stretches
+    from tracekit.cli.output import print_table
+
+    folded = (
+        [(field.name, 1, field.shape, field.size) for field in kind.fields]
+        if every_name
+        else fold(kind.fields)
+    )
+    rows = [
+        (name, count, " × ".join(map(str, shape)) or "1", elements) for name, count, shape, elements in folded
+    ]
+    title = f"{kind.kind}, at {kind.sample}s {stretches(kind.samples) or 'none'}"
+    print_table(("tensor", "count", "shape", "elements"), rows, title=title)
