@@ -48,7 +48,7 @@ class Reductions:
         `update_size`, the distance ‖x_v − x_u‖ to the visit u recorded before (NaN at the first), and
         `distance_from_start`, that to the first visit recorded, which keep a copy of the tensors each, on
         their own device (4 bytes an element, 8 for float64), and in checkpoints; `quantiles` and
-        `histogram`, which sort and count all values and take ten to a hundred times as long as a norm.
+        `histogram`, which sort and count all values and take 60 to 300 times as long as a norm.
     quantiles : sequence of float
         Levels from 0 to 1, linear between the two nearest values.
     histogram : (bins, from, to)
