@@ -61,7 +61,7 @@ def flat(trace: xr.DataTree, kind: str, select: str | Sequence[str] | None = Non
 
 
 def load(dataset: xr.Dataset) -> xr.Dataset:
-    """Read a Dataset of a trace into memory: what `dataset.compute()` gives, several times as fast.
+    """Read a Dataset of a trace into memory: what `dataset.compute()` gives, sooner.
 
     Tensors of the same visits are read together, and not one task after another. It is worth it where there
     are many of them, such as all parameters of one visit.
