@@ -5,13 +5,14 @@
 =============  =====================================  =========================  ==========================
 store          `put` is durable on return             listing                    two writers
 =============  =====================================  =========================  ==========================
-path, file://  yes (`"fsync"`), its name after        what was put, at once      the later one wins, key by
-               `sync`; `"rename"`: survives a killed                             key
-               process, not a power cut
+path, file://  yes (`"fsync"`), its name after        what was put, at once      of two that `exchange` an
+               `sync`; `"rename"`: survives a killed                             object, one is told so; of
+               process, not a power cut                                          two that `put`, the later
+                                                                                 one wins
 memory://      while the process lives                what was put, at once      the same
-s3://, gs://   yes, as the provider promises          what was put, at once (S3  the same
-                                                      since 2020)
-others         as the library behind fsspec does it   the same; never cached     the same
+s3://, gs://   yes, as the provider promises          what was put, at once (S3  the same, where the server
+                                                      since 2020)                knows conditional puts
+others         as the library behind fsspec does it   the same; never cached     the later one wins
 =============  =====================================  =========================  ==========================
 
 In the first three a `put` is atomic, so a commit marker put last is never seen before what it commits.

@@ -24,7 +24,7 @@ class LocalStore:
 
     A `put` writes a file beside, flushes it and renames it into place: atomic, and seen at once by every
     process of the machine. With `"fsync"` its content is durable on return, and its name after `sync`.
-    `delete` takes the whole folder away in one step. Nothing keeps two writers apart.
+    `delete` takes the whole folder away in one step.
 
     Parameters
     ----------

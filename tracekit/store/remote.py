@@ -44,7 +44,7 @@ class RemoteStore:
     when it is complete (one cut off leaves parts that a lifecycle rule of the bucket should clear). A `get`
     or listing that starts after a `put` has returned sees it. `delete` is not atomic: it takes the objects
     at the root, `zarr.json` among them, last, so that one cut off can be repeated; who reads meanwhile gets
-    errors. Nothing keeps two writers apart. Requests that fail for a passing reason are repeated.
+    errors. Requests that fail for a passing reason are repeated.
 
     Parameters
     ----------
