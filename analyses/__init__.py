@@ -2,35 +2,55 @@
 
 from analyses.continual import average_forgetting, backward_transfer, forward_transfer
 from analyses.correction import corrected_recovery, general_learning
+from analyses.dissimilarity import rdm, rsa
 from analyses.inference import order_test, recovery_interval
 from analyses.inputs import per_visit
 from analyses.pairwise import pairwise_summary
+from analyses.periods import period
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
+from analyses.representation import cka, example_gram, procrustes
 from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
 from analyses.statistics import statistics
-from analyses.trajectories import displacement, pca, step_length, turning_angle
+from analyses.trajectories import (
+    displacement,
+    effective_rank,
+    path_length,
+    pca,
+    step_length,
+    tortuosity,
+    turning_angle,
+)
 
 __all__ = [
     "average_forgetting",
     "backward_transfer",
+    "cka",
     "corrected_recovery",
     "cosine",
     "cyclicity",
     "displacement",
     "distance",
+    "effective_rank",
+    "example_gram",
     "forward_transfer",
     "general_learning",
     "gram",
     "online_loss",
     "order_test",
     "pairwise_summary",
+    "path_length",
     "pca",
     "per_visit",
+    "period",
+    "procrustes",
+    "rdm",
     "recovery",
     "recovery_interval",
     "residual_cosine",
+    "rsa",
     "shift_averaged_loss",
     "statistics",
     "step_length",
+    "tortuosity",
     "turning_angle",
 ]

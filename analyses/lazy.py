@@ -107,46 +107,57 @@ def sum_over_blocks(
     kernel: Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]],
     values: Any,
     *,
+    n_batch: int = 0,
     block_bytes: int = BLOCK_BYTES,
 ) -> Any:
-    """Sum a kernel (row, element) -> (row, row) over blocks of columns, one dask task for each block.
+    """Sum a kernel (…, row, element) -> (…, row, row) over blocks of columns, one dask task for each block.
 
-    All axes but the first count as columns. Blocks are unions or pieces of the chunks there are, all rows
-    each.
+    The first `n_batch` axes are left as they are, the next is that of rows, and all others count as columns.
+    Blocks are unions or pieces of the chunks there are, all rows each.
     """
-    n_rows = values.shape[0]
+    batch, n_rows = values.shape[:n_batch], values.shape[n_batch]
     if 0 in values.shape:
-        return np.zeros((n_rows, n_rows))
+        return np.zeros((*batch, n_rows, n_rows))
     if isinstance(values, np.ndarray):
-        return kernel(_as_rows(values))
+        return kernel(_as_rows(values, n_batch))
     import dask.array as da  # of no use to arrays in memory, and slow to import
 
-    blocks = values.rechunk(column_blocks(values.chunks, values.dtype.itemsize, block_bytes))
-    columns = tuple(range(1, values.ndim))
+    columns = tuple(range(n_batch + 1, values.ndim))
     row, other = values.ndim, values.ndim + 1
+    kept = tuple(range(n_batch))
     parts = da.blockwise(
         _on_block,
-        (*columns, row, other),
-        blocks,
-        (0, *columns),
+        (*kept, *columns, row, other),
+        _in_blocks(values, n_batch, block_bytes),
+        tuple(range(values.ndim)),
         kernel=kernel,
+        n_batch=n_batch,
         new_axes={row: n_rows, other: n_rows},
         adjust_chunks=dict.fromkeys(columns, 1),
         concatenate=True,
         dtype=np.float64,
-        meta=np.empty((0,) * (len(columns) + 2)),
+        meta=np.empty((0,) * (values.ndim + 1)),
     )
-    return parts.sum(axis=tuple(range(len(columns))))
+    return parts.sum(axis=tuple(range(n_batch, values.ndim - 1)))
 
 
-def _on_block(block: npt.NDArray[Any], *, kernel: Callable[..., Any]) -> npt.NDArray[np.float64]:
+def _in_blocks(values: Any, n_batch: int, block_bytes: int) -> Any:
+    """Cut a dask array so that a block holds all rows, and no more than `block_bytes`."""
+    kept = values.chunks[:n_batch]
+    room = block_bytes // math.prod(max(sizes) for sizes in kept)
+    return values.rechunk((*kept, *column_blocks(values.chunks[n_batch:], values.dtype.itemsize, room)))
+
+
+def _on_block(block: npt.NDArray[Any], *, kernel: Callable[..., Any], n_batch: int) -> Any:
     with one_blas_thread():
-        result = kernel(_as_rows(block))
-    return np.asarray(result).reshape((1,) * (block.ndim - 1) + result.shape)
+        result = np.asarray(kernel(_as_rows(block, n_batch)))
+    n_columns = block.ndim - n_batch - 1
+    return result.reshape((*result.shape[:n_batch], *(1,) * n_columns, *result.shape[n_batch:]))
 
 
-def _as_rows(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return block.reshape(block.shape[0], math.prod(block.shape[1:]))
+def _as_rows(block: npt.NDArray[Any], n_batch: int) -> npt.NDArray[Any]:
+    kept = block.shape[: n_batch + 1]
+    return block.reshape((*kept, math.prod(block.shape[n_batch + 1 :])))
 
 
 def column_blocks(

@@ -13,7 +13,15 @@ from analyses.kernels.inference import Alternative, Method
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
 from analyses.traces import losses_of, order_of, tensors_of
-from analyses.trajectories import displacement, pca, step_length, turning_angle
+from analyses.trajectories import (
+    displacement,
+    effective_rank,
+    path_length,
+    pca,
+    step_length,
+    tortuosity,
+    turning_angle,
+)
 from tracekit.protocols import Analysis
 
 Metric = Literal["cosine", "centered-cosine", "residual-cosine", "distance"]
@@ -103,6 +111,9 @@ def build_trajectory(
             step_length=step_length(matrix),
             displacement=displacement(matrix),
             turning_angle=turning_angle(matrix),
+            path_length=path_length(matrix),
+            tortuosity=tortuosity(matrix),
+            effective_rank=effective_rank(matrix),
         )
         .assign_attrs(kind=kind, select=select or "", order=order_of(trace))
     )

@@ -209,13 +209,15 @@ def _undefined_similarity(dataset: xr.Dataset) -> list[str]:
 
 def trajectory(dataset: xr.Dataset) -> Report:
     """Report the path through space."""
-    length = float(dataset["step_length"].sum(min_count=1))
+    single = {
+        name: float(dataset[name])
+        for name in ("participation_ratio", "effective_rank", "path_length", "tortuosity")
+    }
     final = float(dataset["displacement"][-1]) if dataset.sizes["visit"] else np.nan
     return Report(
         numbers={
             "explained_variance_ratio": numbers_of(dataset["explained_variance_ratio"]),
-            "participation_ratio": float(dataset["participation_ratio"]),
-            "path_length": length,
+            **single,
             "final_displacement": final,
             "visit": numbers_of(dataset["visit"]),
             "scores": numbers_of(dataset["scores"].transpose("component", "visit")),
@@ -226,8 +228,8 @@ def trajectory(dataset: xr.Dataset) -> Report:
         rows=rows_of(dataset[name] for name in ("component", "explained_variance_ratio")),
         title=titled(f"Path of {subject_of(dataset).lower()}", dataset),
         notes=(
-            f"Participation ratio {float(dataset['participation_ratio']):.3g}; path length "
-            f"{length:.4g}, of which {final:.4g} "
-            "lies between first and last visit.",
+            f"Participation ratio {single['participation_ratio']:.3g}, effective rank "
+            f"{single['effective_rank']:.3g}; path length {single['path_length']:.4g}, which is "
+            f"{single['tortuosity']:.3g} times the {final:.4g} between first and last visit.",
         ),
     )

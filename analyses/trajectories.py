@@ -151,6 +151,98 @@ def turning_angle(gram: xr.DataArray) -> xr.DataArray:
     return _along_path(kernels.turning_angle, gram, "turning_angle").assign_attrs(units="radians")
 
 
+def path_length(gram: xr.DataArray) -> xr.DataArray:
+    """Length of the path: the sum of the distances between neighbouring recorded visits.
+
+    Parameters
+    ----------
+    gram : DataArray, dims (visit, visit_other)
+        A Gram matrix.
+
+    Returns
+    -------
+    DataArray, dims ()
+        In units of the values. Visits not recorded shorten the path; NaN where a visit holds a NaN.
+
+    Raises
+    ------
+    AnalysisError
+        If `gram` is not a matrix between visits.
+
+    Examples
+    --------
+    >>> from analyses.similarity import gram
+    >>> path = xr.DataArray([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]], dims=("visit", "element"))
+    >>> round(path_length(gram(path)).item(), 6)
+    7.0
+    """
+    return _of_path(kernels.path_length, gram, "path_length")
+
+
+def tortuosity(gram: xr.DataArray) -> xr.DataArray:
+    """Path length divided by the distance between first and last recorded visit; 1 for a straight path.
+
+    Parameters
+    ----------
+    gram : DataArray, dims (visit, visit_other)
+        A Gram matrix.
+
+    Returns
+    -------
+    DataArray, dims ()
+        1 or more, no units. NaN where the path ends where it began, and where a visit holds a NaN.
+
+    Raises
+    ------
+    AnalysisError
+        If `gram` is not a matrix between visits.
+
+    Examples
+    --------
+    >>> from analyses.similarity import gram
+    >>> path = xr.DataArray([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]], dims=("visit", "element"))
+    >>> round(tortuosity(gram(path)).item(), 6)
+    1.4
+    """
+    return _of_path(kernels.tortuosity, gram, "tortuosity").assign_attrs(units="1")
+
+
+def effective_rank(gram: xr.DataArray) -> xr.DataArray:
+    """Effective rank of the path: exp(−Σ p log p), with p = σ / Σσ and σ the singular values around the mean.
+
+    Parameters
+    ----------
+    gram : DataArray, dims (visit, visit_other)
+        A Gram matrix, centered or not: it is centered here. Its eigenvalues are σ².
+
+    Returns
+    -------
+    DataArray, dims ()
+        From 1 (a line) to the number of visits less one. NaN where nothing moves. NaN visits are left out.
+
+    Raises
+    ------
+    AnalysisError
+        If `gram` is not a matrix between visits.
+
+    References
+    ----------
+    .. [1] Roy, Vetterli (2007), The effective rank, 15th European Signal Processing Conference, 606–610.
+
+    Examples
+    --------
+    >>> from analyses.similarity import gram
+    >>> square = xr.DataArray([[1.0, 0], [0, 1], [-1, 0], [0, -1]], dims=("visit", "element"))
+    >>> round(effective_rank(gram(square)).item(), 4)
+    2.0
+    """
+    return _of_path(kernels.effective_rank, gram, "effective_rank").assign_attrs(units="1")
+
+
+def _of_path(kernel: Callable[[Floats], Floats], gram: xr.DataArray, name: str) -> xr.DataArray:
+    return apply(kernel, gram, core=[matrix_dims(gram)], outputs={name: ()})[name]
+
+
 def _along_path(kernel: Callable[[Floats], Floats], gram: xr.DataArray, name: str) -> xr.DataArray:
     dims = matrix_dims(gram)
     return apply(kernel, gram, core=[dims], outputs={name: dims[:1]})[name]

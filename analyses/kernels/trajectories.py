@@ -60,3 +60,27 @@ def turning_angle(gram: Floats) -> Floats:
     cosine = np.diagonal(steps, offset=1) / (length[:-1] * length[1:])
     angle[1:-1] = np.arccos(np.clip(cosine, -1.0, 1.0))
     return angle
+
+
+def path_length(gram: Floats) -> Floats:
+    """Give the sum of all steps, (visit, visit_other) -> (); NaN where a visit is missing."""
+    return np.asarray(step_length(gram)[1:].sum())
+
+
+def tortuosity(gram: Floats) -> Floats:
+    """Give path length / distance from first to last, (visit, visit_other) -> (); NaN for a closed path."""
+    ends = displacement(gram)[-1:]
+    if ends.size == 0 or not ends[0] > 0:
+        return np.asarray(np.nan)
+    return np.asarray(path_length(gram) / ends[0])
+
+
+def effective_rank(gram: Floats) -> Floats:
+    """Give exp(entropy of the shares of the singular values), (visit, visit_other) -> (); of known visits."""
+    known = ~missing_rows(gram)
+    centered = double_center(gram[np.ix_(known, known)])
+    singular = np.sqrt(np.maximum(np.linalg.eigvalsh((centered + centered.T) / 2), 0.0))
+    if not singular.sum() > 0:
+        return np.asarray(np.nan)
+    share = singular[singular > 0] / singular.sum()
+    return np.asarray(np.exp(-np.sum(share * np.log(share))))

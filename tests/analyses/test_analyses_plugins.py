@@ -10,6 +10,7 @@ import xarray as xr
 from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.commands.norms import NORMS
+from analyses.commands.period import PERIOD
 from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
 from tracekit.errors import AnalysisError, TracekitError
 from tracekit.testing import synthetic_trace
@@ -24,6 +25,7 @@ ALL = [
     CONTINUAL,
     CORRECTED_RECOVERY,
     NORMS,
+    PERIOD,
 ]
 SHUFFLED = [[0, 1, 2, 3], [3, 1, 2, 0], [2, 1, 0, 3]]
 

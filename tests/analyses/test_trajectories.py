@@ -7,7 +7,15 @@ import pytest
 import xarray as xr
 
 from analyses.similarity import gram
-from analyses.trajectories import displacement, pca, step_length, turning_angle
+from analyses.trajectories import (
+    displacement,
+    effective_rank,
+    path_length,
+    pca,
+    step_length,
+    tortuosity,
+    turning_angle,
+)
 from tracekit.errors import AnalysisError
 
 
@@ -100,3 +108,26 @@ def test_a_step_of_no_length_has_no_turn():
 @pytest.mark.parametrize("n_visits", [0, 1, 2])
 def test_short_paths(measure, n_visits):
     assert measure(gram(path(n_visits)[1])).shape == (n_visits,)
+
+
+def test_length_tortuosity_and_rank_are_those_of_the_rows():
+    rows = np.cumsum(np.random.default_rng(0).standard_normal((9, 5)), axis=0)
+    matrix = gram(xr.DataArray(rows, dims=("visit", "element")).chunk(visit=2, element=2))
+    length = sum(np.linalg.norm(later - earlier) for earlier, later in pairwise(rows))
+    singular = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
+    share = singular / singular.sum()
+    np.testing.assert_allclose(path_length(matrix), length)
+    np.testing.assert_allclose(tortuosity(matrix), length / np.linalg.norm(rows[-1] - rows[0]))
+    np.testing.assert_allclose(effective_rank(matrix), np.prod(share**-share), rtol=1e-6)
+
+
+def test_paths_that_go_nowhere_or_hold_nan():
+    still = gram(xr.DataArray(np.ones((4, 3)), dims=("visit", "element")))
+    assert path_length(still) == 0
+    assert np.isnan(tortuosity(still))
+    assert np.isnan(effective_rank(still))
+    rows = np.arange(12.0).reshape(4, 3)
+    rows[1, 1] = np.nan
+    broken = gram(xr.DataArray(rows, dims=("visit", "element")))
+    assert np.isnan(path_length(broken))
+    np.testing.assert_allclose(effective_rank(broken), 1.0, atol=1e-6)

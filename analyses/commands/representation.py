@@ -1,0 +1,153 @@
+"""`tracekit analyze representation`: how alike the same examples are represented, by visit or by run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from analyses.commands.parts import VALUE_OPTIONS, numbers_of, rows_of, subject_of, titled
+from analyses.dissimilarity import Dissimilarity, rdm, rsa
+from analyses.kernels.recovery import Floats
+from analyses.representation import cka, example_gram, procrustes
+from analyses.similarity import OTHER
+from analyses.traces import order_of, path_of, tensors_of
+from tracekit.errors import AnalysisError
+from tracekit.protocols import Analysis, Report
+
+Measure = Literal["cka", "biased-cka", "procrustes", "rsa"]
+NULL = ("null_mean", "null_high", "p_value")
+SETTINGS = ("measure", "dissimilarity", "kind", "select", "n_permutations", "seed", "order", "n_tasks")
+
+
+def build(
+    *traces: xr.DataTree,
+    kind: str = "activations",
+    select: str | None = None,
+    measure: Measure = "cka",
+    dissimilarity: Dissimilarity = "correlation",
+    n_permutations: int = 99,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Build the similarity of representations between all visits, of one run or of two."""
+    values = [_of_examples(trace, kind, select) for trace in traces]
+    prepare, compare = _measure(measure, dissimilarity, n_permutations, seed)
+    result = compare(*(prepare(each) for each in values)).rename({_name(measure): "similarity"})
+    settings = {"measure": measure, "dissimilarity": dissimilarity if measure == "rsa" else ""}
+    null = {"n_permutations": n_permutations, "seed": seed}
+    first = {"order": order_of(traces[0]), "n_tasks": int(traces[0].attrs["n_tasks"])}
+    chosen = {"kind": kind, "select": select or "", "n_runs": len(traces)}
+    return result.assign_attrs({**settings, **null, **first, **chosen})
+
+
+def _of_examples(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArray:
+    """Give tensors with one dim of examples, called `example`."""
+    values = tensors_of(trace, kind, select)
+    examples = [dim for dim in values.dims if dim not in ("visit", "element")]
+    if len(examples) != 1:
+        raise AnalysisError(
+            f"{path_of(trace)}: expected {kind} of several examples at each visit, found dims {values.dims}; "
+            "choose activations, or gradients of tasks"
+        )
+    return values.rename({examples[0]: "example"})
+
+
+def _measure(
+    measure: Measure, dissimilarity: Dissimilarity, n_permutations: int, seed: int
+) -> tuple[Callable[..., xr.DataArray], Callable[..., xr.Dataset]]:
+    """Give what makes a matrix between examples, and what compares two of them."""
+    null: dict[str, Any] = {"n_permutations": n_permutations, "seed": seed}
+    if measure == "rsa":
+        return partial(rdm, dim="example", metric=dissimilarity), partial(rsa, **null)
+    prepare = partial(example_gram, dim="example")
+    if measure == "procrustes":
+        return prepare, _procrustes
+    return prepare, partial(cka, unbiased=measure == "cka", **null)
+
+
+def _procrustes(*grams: xr.DataArray) -> xr.Dataset:
+    return procrustes(*grams).to_dataset()
+
+
+def _name(measure: Measure) -> str:
+    return {"biased-cka": "cka", "procrustes": "procrustes_distance"}.get(measure, measure)
+
+
+def report(dataset: xr.Dataset) -> Report:
+    """Report how alike visits of one run are by lag, or the same visits of two runs."""
+    by_lag = dataset.attrs["n_runs"] == 1
+    named = [name for name in ("similarity", *NULL) if name in dataset]
+    if by_lag:
+        named = [name for name in named if name != "p_value"]  # a mean of p-values is none
+    what = str(dataset.attrs["measure"]).replace("-", " ")
+    table = _by_lag(dataset, named) if by_lag else _same_visits(dataset, named)
+    place = "lag" if by_lag else "visit"
+    heads = {"similarity": what, "null_mean": "shuffled", "null_high": "95 % of shuffled", "p_value": "p"}
+    return Report(
+        numbers={
+            **{name: numbers_of(table[name]) for name in (place, *named)},
+            **{name: dataset.attrs[name] for name in SETTINGS},
+        },
+        columns=(place, *(heads[name] for name in named)),
+        rows=rows_of(table[name] for name in (place, *named)),
+        title=titled(f"{subject_of(dataset)}: {what} {_between(by_lag)}", dataset),
+        notes=_notes(dataset, by_lag),
+    )
+
+
+def _between(by_lag: bool) -> str:
+    return "between visits by lag" if by_lag else "between the same visits of two runs"
+
+
+def _by_lag(dataset: xr.Dataset, named: list[str]) -> xr.Dataset:
+    """Give means over the pairs of visits that are each lag apart, up to two cycles."""
+    lag = (dataset["visit" + OTHER] - dataset["visit"]).values
+    lags = np.unique(lag[(lag >= 0) & (lag <= 2 * dataset.attrs["n_tasks"])])
+    means = {name: ("lag", [_mean(dataset[name].values[lag == each]) for each in lags]) for name in named}
+    return xr.Dataset(means, coords={"lag": lags})
+
+
+def _mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _same_visits(dataset: xr.Dataset, named: list[str]) -> xr.Dataset:
+    shared = np.intersect1d(dataset["visit"], dataset["visit" + OTHER])
+    both = xr.DataArray(shared, dims="visit")
+    return dataset[named].sel({"visit": both, "visit" + OTHER: both}).assign_coords(visit=shared)
+
+
+def _notes(dataset: xr.Dataset, by_lag: bool) -> tuple[str, ...]:
+    notes = []
+    if by_lag:
+        notes.append("Mean over the pairs of visits that far apart, up to two cycles.")
+    if "p_value" in dataset:
+        notes.append(
+            "Shuffled: the same with the examples of one side in another order, "
+            f"{dataset.attrs['n_permutations']} times. Unit: the example."
+        )
+    else:
+        notes.append("A distance: 0 where a rotation makes both the same, at most √2.")
+    if bool(dataset["similarity"].isnull().all()):
+        notes.append("Not defined: too few examples (unbiased CKA needs four), all alike, or with NaN.")
+    return tuple(notes)
+
+
+REPRESENTATION = Analysis(
+    name="representation",
+    summary="How alike examples are represented at two visits, of a run or of two: CKA, Procrustes, RSA.",
+    build=build,
+    report=report,
+    options={
+        **VALUE_OPTIONS,
+        "measure": "CKA without bias or with, distance after the best rotation, or RSA.",
+        "dissimilarity": "What RSA takes between two examples.",
+        "n_permutations": "How many shuffles of the examples make the null.",
+        "seed": "Seed of the shuffling.",
+    },
+    n_traces=(1, 2),
+)
