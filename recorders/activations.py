@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import torch
 
 from recorders.base import TensorRecorder
 from recorders.keeping import Keep, Kept
+from recorders.probes import chosen_probes
 from recorders.selection import Selection, select_modules
 from recorders.tensors import fields_of, row_dtype
 from recorders.undisturbed import undisturbed
@@ -21,7 +22,6 @@ from tracekit.schedule import Visit
 from tracekit.schema import Field, Rows
 from tracekit.writer import TraceWriter
 
-GROUP = "activations"
 Pool = Literal["none", "mean"]
 Captured = dict[str, torch.Tensor]
 Calls = dict[str, list[torch.Tensor]]
@@ -46,6 +46,9 @@ class ActivationRecorder(TensorRecorder):
         At which visits and in which form; see `recorders.base.TensorRecorder`.
     """
 
+    group = "activations"
+    long_name = "outputs of modules on probe tasks"
+
     def __init__(
         self,
         modules: Selection = None,
@@ -67,16 +70,16 @@ class ActivationRecorder(TensorRecorder):
         """Run the probes once to learn the shapes, and declare a row per chosen visit."""
         self._run = run
         self._modules = select_modules(run.model, self._selection)
-        self._tasks = self._chosen_tasks(run)
+        self._tasks = chosen_probes(run, self._probes, self.group)
         captured = self._capture()
         self._check_shapes(captured)
         rows = Rows(
-            GROUP,
+            self.group,
             tuple(self._with_calls(field) for field in fields_of(captured[0])),
             self._visits(run.plan),
             middle=("probe", tuple(run.tasks.names[task] for task in self._tasks)),
             dtype=row_dtype(captured[0].values()),
-            attributes={"long_name": "outputs of modules on probe tasks", "pool": self._pool},
+            attributes={"long_name": self.long_name, "units": self._units(run), "pool": self._pool},
         )
         self._kept = Kept(self._keep, run, trace, rows)
 
@@ -91,20 +94,23 @@ class ActivationRecorder(TensorRecorder):
         self._modules = {}
         vars(self).pop("_run", None)
 
-    def _chosen_tasks(self, run: Run) -> tuple[int, ...]:
-        n_tasks = len(run.tasks.names)
-        chosen = tuple(self._probes) if self._probes is not None else tuple(range(min(4, n_tasks)))
-        for task in chosen:
-            if not 0 <= task < n_tasks:
-                raise ConfigurationError(f"activations: probe {task} is none of the tasks 0 to {n_tasks - 1}")
-        return chosen
+    def _units(self, run: Run) -> str:
+        return "1"
+
+    def _hook(self, calls: list[torch.Tensor]) -> Callable[..., Any]:
+        """Give the hook that adds to the tensors that are recorded of a module."""
+        return _keeper(calls)
+
+    def _look(self, task: int, seen: Calls) -> None:
+        """Let a probe go through the model, and leave what is recorded in `seen`."""
+        self._run.tasks.loss(self._run.model, task)
 
     def _capture(self) -> list[Captured]:
-        """Give copies of every chosen module's output, for every probe."""
+        """Give what is recorded of every chosen module, for every probe."""
         captured: list[Captured] = []
-        with undisturbed(self._run.model), torch.no_grad(), _hooks(self._modules) as seen:
+        with undisturbed(self._run.model), torch.no_grad(), _hooks(self._modules, self._hook) as seen:
             for task in self._tasks:
-                self._run.tasks.loss(self._run.model, task)
+                self._look(task, seen)
                 captured.append(
                     {name: self._joined(name, seen[name]) for name in self._modules if seen[name]}
                 )
@@ -117,7 +123,7 @@ class ActivationRecorder(TensorRecorder):
         outputs = [self._pooled(output) for output in calls]
         if len({output.shape for output in outputs}) > 1:
             raise ConfigurationError(
-                f"activations: {name} is called {len(calls)} times in one pass, with different shapes "
+                f"{self.group}: {name} is called {len(calls)} times in one pass, with different shapes "
                 f"{[tuple(output.shape) for output in outputs]}; choose a module around it"
             )
         return outputs[0] if len(outputs) == 1 else torch.stack(outputs)
@@ -133,22 +139,22 @@ class ActivationRecorder(TensorRecorder):
         silent = [name for name in self._modules if name not in captured[0]]
         if silent:
             raise ConfigurationError(
-                f"activations: {', '.join(silent[:3])} gave no tensor when the probes ran; leave it out"
+                f"{self.group}: {', '.join(silent[:3])} gave no tensor when the probes ran; leave it out"
             )
         for name, first in captured[0].items():
             shapes = {tuple(outputs[name].shape) for outputs in captured}
             if len(shapes) > 1:
                 raise ConfigurationError(
-                    f"activations: {name} gives different shapes for different probes, {sorted(shapes)} "
+                    f"{self.group}: {name} gives different shapes for different probes, {sorted(shapes)} "
                     f"(first {tuple(first.shape)}); set pool: mean, or choose probes of one length"
                 )
 
 
 @contextlib.contextmanager
-def _hooks(modules: dict[str, torch.nn.Module]) -> Iterator[Calls]:
-    """Copy the outputs of modules while the context lasts; hooks are gone after it, whatever happened."""
+def _hooks(modules: dict[str, torch.nn.Module], make_hook: Callable[..., Any]) -> Iterator[Calls]:
+    """Watch the outputs of modules while the context lasts; hooks are gone after it, whatever happened."""
     seen: Calls = {name: [] for name in modules}
-    handles = [module.register_forward_hook(_keeper(seen[name])) for name, module in modules.items()]
+    handles = [module.register_forward_hook(make_hook(seen[name])) for name, module in modules.items()]
     try:
         yield seen
     finally:
@@ -156,10 +162,16 @@ def _hooks(modules: dict[str, torch.nn.Module]) -> Iterator[Calls]:
             handle.remove()
 
 
-def _keeper(calls: list[torch.Tensor]) -> Any:
+def first_tensor(output: Any) -> torch.Tensor | None:
+    """Give what is recorded of a module's output: the first tensor of several; None where there is none."""
+    first = output[0] if isinstance(output, tuple | list) and output else output
+    return first if isinstance(first, torch.Tensor) else None
+
+
+def _keeper(calls: list[torch.Tensor]) -> Callable[..., Any]:
     def keep(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        tensor = output[0] if isinstance(output, tuple | list) else output
-        if isinstance(tensor, torch.Tensor):
+        tensor = first_tensor(output)
+        if tensor is not None:
             # a later in-place operation would change what the hook saw
             calls.append(tensor.detach().clone())
 

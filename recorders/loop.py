@@ -21,6 +21,7 @@ from tracekit.recording import Recording
 from tracekit.schedule import NOTHING, OpenPlan, Plan, Update, Visit
 
 NO_LOSS = float("nan")
+NOT_KNOWN = float("nan")
 
 
 class LoopTrace:
@@ -48,6 +49,7 @@ class LoopTrace:
         self._losses: list[torch.Tensor | float] = []
         self._visit = Visit(0)
         self._index = 0
+        self._norm = NOT_KNOWN
         self._stack: ExitStack | None = None
         self._entered = False
 
@@ -102,6 +104,13 @@ class LoopTrace:
         part: they are added up, as the gradients are.
         """
         self._losses.append(value.detach() if isinstance(value, torch.Tensor) else value)
+
+    def clipped(self, norm: torch.Tensor | float) -> None:
+        """Hand over the norm that the gradients of the update to come had before they were clipped.
+
+        It is what `torch.nn.utils.clip_grad_norm_` gives; before `optimizer.step()`.
+        """
+        self._norm = float(norm)
 
     def visit(
         self, *, task: int | str | None = None, epoch: int | None = None, evaluation: Losses = None
@@ -196,7 +205,8 @@ class LoopTrace:
             self._run.plan.places[visit.number] = visit
 
     def _before_update(self) -> None:
-        self._update = Update(self._recording.n_updates, self._index, self._visit)
+        norm, self._norm = self._norm, NOT_KNOWN
+        self._update = Update(self._recording.n_updates, self._index, self._visit, clipped_from=norm)
         self._recording.before_update(self._update)
 
     def _after_update(self, loss: Loss) -> None:

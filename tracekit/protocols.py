@@ -48,6 +48,16 @@ class TaskSet(Protocol):
         """Mean loss of every task of a split, without gradients, dims (task,)."""
 
 
+class TokenTaskSet(TaskSet, Protocol):
+    """Tasks that are sequences of tokens; what some recorders ask of them besides."""
+
+    def token_losses(self, model: Any) -> Any:
+        """Loss of every token of every trained task: a tensor, dims (task, token), padded with NaN."""
+
+    def logits(self, model: Any, task: int) -> Any:
+        """Logits of one trained task: a tensor, dims (token, vocabulary)."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Losses of every task at one snapshot, dims (task,) and (test_task,)."""

@@ -30,11 +30,16 @@ class Visit:
 
 @dataclass(frozen=True)
 class Update:
-    """One optimizer step: its number in the whole run, and its index within its visit."""
+    """One optimizer step: its number in the whole run, and its index within its visit.
+
+    `clipped_from` is the norm that its gradient had before it was clipped: None where it was not clipped, NaN
+    where that is not known.
+    """
 
     number: int
     index: int
     visit: Visit
+    clipped_from: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

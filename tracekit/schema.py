@@ -139,6 +139,8 @@ class Series:
         Names of further dims; the group's labels give their sizes.
     dtype, units : str
         Type and units of the values.
+    phase : str, optional
+        When the values are taken; at the snapshot of a visit, and before an update, if None.
     """
 
     group: str
@@ -148,6 +150,16 @@ class Series:
     dtype: str = "float64"
     units: str = "1"
     long_name: str = ""
+    phase: Phase | None = None
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What a reader should know of the values."""
+        return {
+            "units": self.units,
+            "long_name": self.long_name or self.name.replace("_", " "),
+            "phase": self.phase or ("snapshot" if self.sample == "visit" else "before update"),
+        }
 
 
 def field_records(fields: Sequence[Field]) -> list[FieldRecord]:

@@ -453,9 +453,8 @@ class TraceWriter:
             raise not_repeated(f"{self.url}/{declared.rows.group}, {declared.rows.sample} {sample}")
 
     def _declare_column(self, series: Series, sizes: tuple[int, ...]) -> None:
-        attributes = {"units": series.units, "long_name": series.long_name or series.name.replace("_", " ")}
         layout = self._axes.series_layout(series, sizes)
-        self._state.columns[layout.key] = self._declaring.column(layout, attributes)
+        self._state.columns[layout.key] = self._declaring.column(layout, series.attributes)
 
     def _declared(self, group: str) -> DeclaredRows:
         if group not in self._state.rows:

@@ -118,4 +118,6 @@ script["write"](pathlib.Path({str(tmp_path)!r}) / "lz4.zarr", "lz4")
     for node in ("losses", "weights/flat", "task_gradients/flat", "activations/flat"):
         clocks = ["wall_time_seconds", "update_wall_time_seconds"]
         first, second = (tree[node].to_dataset().drop_vars(clocks, errors="ignore") for tree in (again, kept))
+        for variable in (*first.variables.values(), *second.variables.values()):
+            variable.attrs.pop("phase", None)  # of series, it is said since a later release
         assert first.identical(second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 
 import torch
@@ -72,7 +73,8 @@ def _update(run: Run, observers: Sequence[Observer], settings: LoopSettings, upd
         raise _not_a_number(run, update, train_loss)
     torch.autograd.backward(loss)
     if settings.clip_grad_norm is not None:
-        torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_grad_norm)
+        update = replace(update, clipped_from=float(norm))
     for observer in observers:
         observer.before_update(update)
     run.optimizer.step()

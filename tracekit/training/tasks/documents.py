@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tracekit.errors import ConfigurationError
 from tracekit.protocols import Split
-from tracekit.training.tasks.language import batches, device_of, evaluating, token_losses
+from tracekit.training.tasks.language import batches, device_of, evaluating, losses_per_token, token_losses
 
 NamedTokens = Mapping[str, Sequence[int]]
 
@@ -74,6 +74,24 @@ class DocumentTasks:
         """Mean loss of one task in nats per token: a differentiable scalar tensor."""
         tokens = self._sequences[split][task].to(device_of(model))
         return token_losses(model, tokens[None])[0]
+
+    def token_losses(self, model: Any) -> Tensor:
+        """Loss of each token but the first of every trained task, in nats, dims (task, token), NaN-padded."""
+        sequences, device = self._sequences["train"], device_of(model)
+        longest = max(len(sequence) for sequence in sequences)
+        result = torch.full((len(sequences), longest - 1), torch.nan)
+        with evaluating(model):
+            for batch in self._batches["train"]:
+                tokens = torch.stack([sequences[place] for place in batch]).to(device)
+                result[batch, : tokens.shape[1] - 1] = losses_per_token(model, tokens).float().cpu()
+        return result
+
+    def logits(self, model: Any, task: int) -> Tensor:
+        """Logits of one trained task, dims (token, vocabulary)."""
+        tokens = self._sequences["train"][task].to(device_of(model))
+        with evaluating(model):
+            logits: Tensor = model(input_ids=tokens[None]).logits[0]
+        return logits
 
     def losses(self, model: Any, split: Split = "train") -> npt.NDArray[np.float64]:
         """Mean loss of every task of a split in nats per token, in evaluation mode, dims (task,)."""

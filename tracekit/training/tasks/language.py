@@ -15,6 +15,15 @@ TOKENS_AT_ONCE = 4096
 """Most tokens of one evaluated batch; bounds the memory of the logits."""
 
 
+def losses_per_token(model: Any, tokens: Tensor) -> Tensor:
+    """Loss of the prediction of each token but the first, in nats, dims (sequence, token)."""
+    logits = model(input_ids=tokens).logits[:, :-1]
+    # half precision is too coarse for a sum over the vocabulary
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    losses = cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+    return losses.view(len(tokens), -1)
+
+
 def token_losses(model: Any, tokens: Tensor) -> Tensor:
     r"""Mean loss of next-token prediction of each sequence, in nats per token.
 
@@ -32,11 +41,7 @@ def token_losses(model: Any, tokens: Tensor) -> Tensor:
     -------
     tensor, dims (sequence,)
     """
-    logits = model(input_ids=tokens).logits[:, :-1]
-    # half precision is too coarse for a sum over the vocabulary
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    losses = cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
-    return losses.view(len(tokens), -1).mean(dim=1)
+    return losses_per_token(model, tokens).mean(dim=1)
 
 
 def batches(sequences: Sequence[Tensor]) -> list[list[int]]:
