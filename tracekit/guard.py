@@ -41,7 +41,7 @@ class Guard:
         except ABSENT:
             return None
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISREG(mode):
             return descriptor
@@ -66,7 +66,7 @@ class Guard:
         except ABSENT:
             return []
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
     def check_folders(self, key: str) -> None:
         """Check each folder on the way to a key, those known to be good excepted.
@@ -102,5 +102,6 @@ class Guard:
             )
 
 
-def _unreadable(path: str, error: OSError) -> DamagedTraceError:
+def unreadable(path: str, error: OSError) -> DamagedTraceError:
+    """Say that the system does not give what is at a path, and why."""
     return DamagedTraceError(f"{path}: cannot be read ({error.strerror or error})")

@@ -1,6 +1,8 @@
 """Random damage to a real trace: flipped bytes, cut and missing files. None of it is a wrong number."""
 
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -298,3 +300,14 @@ def test_threads_do_not_change_what_is_found(path):
     reports = [verify(path, threads=n, progress=lambda *numbers: told.append(numbers)) for n in (1, 8)]
     assert reports[0] == reports[1]
     assert told[-1][0] == told[-1][1] == reports[0].n_objects
+
+
+def test_what_the_disk_does_not_give_is_named(path, monkeypatch):
+    trace = open_trace(path)
+
+    def fail(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", fail)
+    with pytest.raises(DamagedTraceError, match=r"weights/values/c/.*cannot be read \(Input/output error\)"):
+        trace["weights/flat"].to_dataset()["values"].load()

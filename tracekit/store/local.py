@@ -54,11 +54,8 @@ class LocalStore:
 
     def get(self, key: str) -> bytes | None:
         """Give an object, or None where there is none."""
-        descriptor = self._guard.open(key)
-        if descriptor is None:
-            return None
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            return bytes(file.read())
+        with self.open(key) as file:
+            return file.read()
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
         """Give `length` bytes from `start` (from the end if negative), or None where there is no object."""
@@ -67,7 +64,7 @@ class LocalStore:
 
     def open(self, key: str) -> AbstractContextManager[OpenFile]:
         """Open an object for several reads: a file, and no other that takes its place meanwhile."""
-        return open_file(self._guard.open(key))
+        return open_file(self._guard.open(key), f"{self.root}/{key}")
 
     def put(self, key: str, data: bytes) -> None:
         """Write beside, flush to disk, rename into place."""

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from tracekit.errors import TraceError
+from tracekit.guard import unreadable
+
 MEBIBYTE = 1 << 20
 
 
@@ -65,6 +68,13 @@ class OpenFile:
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
 
+    def read(self) -> bytes | None:
+        """Read all of it."""
+        if self._descriptor is None:
+            return None
+        with os.fdopen(self._descriptor, "rb", buffering=0, closefd=False) as file:
+            return bytes(file.read())
+
     def range(self, start: int, length: int) -> bytes | None:
         """Read a range."""
         if self._descriptor is None:
@@ -83,10 +93,20 @@ class _HasRanges(Protocol):
 
 
 @contextmanager
-def open_file(descriptor: int | None) -> Iterator[OpenFile]:
-    """Close a file after its last read."""
+def open_file(descriptor: int | None, path: str) -> Iterator[OpenFile]:
+    """Close a file after its last read.
+
+    Raises
+    ------
+    DamagedTraceError
+        If the disk does not give what lies in it.
+    """
     try:
         yield OpenFile(descriptor)
+    except TraceError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
     finally:
         if descriptor is not None:
             os.close(descriptor)
