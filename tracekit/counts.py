@@ -12,7 +12,7 @@ from typing import Any
 
 from tracekit.checks import MalformedError, checking
 from tracekit.documents import read_document, seal
-from tracekit.layout import CAPACITY, COMMIT_KEY, METADATA, TIMELINE, read_layout
+from tracekit.layout import CAPACITY, COMMIT_KEY, DERIVED, METADATA, TIMELINE, read_layout
 from tracekit.schema import Series
 from tracekit.store import Store
 from tracekit.stored import StoredSeries
@@ -79,7 +79,7 @@ def _arrays(store: Store) -> Iterator[tuple[str, str]]:
 
     As long as anything else is to be trimmed, the counts of the timeline are needed.
     """
-    groups = [name for name in store.children() if name not in (METADATA, COMMIT_KEY, TIMELINE)]
+    groups = [name for name in store.children() if name not in (METADATA, COMMIT_KEY, DERIVED, TIMELINE)]
     for group in (*groups, TIMELINE):
         for name in store.children(group):
             if name != METADATA:

@@ -22,6 +22,7 @@ from tracekit.layout import (
     CAPACITY,
     CLOCK,
     COMMIT_KEY,
+    DERIVED,
     GAPS,
     METADATA,
     TIMELINE,
@@ -180,7 +181,11 @@ class ResumedDeclaring:
 
     def undeclared(self) -> list[str]:
         """Give the groups of the trace that nobody has declared."""
-        return [name for name in self._store.children() if name not in (METADATA, COMMIT_KEY, *self._seen)]
+        return [
+            name
+            for name in self._store.children()
+            if name not in (METADATA, COMMIT_KEY, DERIVED, *self._seen)
+        ]
 
     def copies(self) -> list[tuple[str, bytes]]:
         """Give nothing: there are copies, or it is a trace of a version that made none."""

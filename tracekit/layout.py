@@ -38,6 +38,7 @@ FORMAT_VERSION = 1
 OPEN_FORMAT_VERSION = 2  # of traces whose end was not known when they were begun
 COMMIT_KEY = "commit"
 TIMELINE = "visits"
+DERIVED = "derived"  # results of analyses: not the writer's, and no part of what was recorded
 CLOCK = "wall_time_seconds"
 METADATA = "zarr.json"
 GAPS = "gaps"  # attribute of a group of rows: the visits that could not be written

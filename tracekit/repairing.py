@@ -9,7 +9,7 @@ from tracekit.claims import take_claim
 from tracekit.copies import COPIES_KEY, pack, read_copies
 from tracekit.counts import is_open
 from tracekit.documents import read_document, seal
-from tracekit.layout import COMMIT_KEY, KNOWN, METADATA
+from tracekit.layout import COMMIT_KEY, DERIVED, KNOWN, METADATA
 from tracekit.store import Store, open_store
 from tracekit.verify import faults_of_all_visits
 
@@ -84,7 +84,7 @@ def _at_rest(root: bytes) -> bytes:
 
 def _what_is_copied(store: Store) -> dict[str, bytes]:
     """Collect the objects of a sound trace that are to be in its copy."""
-    names = [name for name in store.children() if name not in (METADATA, COMMIT_KEY)]
+    names = [name for name in store.children() if name not in (METADATA, COMMIT_KEY, DERIVED)]
     arrays = [f"{name}/{child}" for name in names for child in store.children(name) if child != METADATA]
     keys = [METADATA, *(f"{key}/{METADATA}" for key in (COMMIT_KEY, *names, *arrays))]
     if not is_open(read_document(store, METADATA)["attributes"]):

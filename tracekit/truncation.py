@@ -15,6 +15,7 @@ from tracekit.errors import TraceWriteError
 from tracekit.extent import read_known
 from tracekit.layout import (
     COMMIT_KEY,
+    DERIVED,
     GAPS,
     KNOWN,
     METADATA,
@@ -84,7 +85,7 @@ def go_back(store: Store, snapshots: int, *, anew: bool = False) -> Marker:
     if open_ended(store):
         trim(store, snapshots)
     for group in store.children():
-        if group not in (METADATA, COMMIT_KEY):
+        if group not in (METADATA, COMMIT_KEY, DERIVED):
             _truncate_group(store, group, snapshots)
     store.sync()
     return kept

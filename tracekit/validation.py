@@ -26,14 +26,14 @@ from tracekit.checks import (
     text,
     unique,
 )
-from tracekit.layout import COMMIT_KEY, GAPS, METADATA, OPEN_FORMAT_VERSION, TIMELINE, ArrayLayout
+from tracekit.layout import COMMIT_KEY, DERIVED, GAPS, METADATA, OPEN_FORMAT_VERSION, TIMELINE, ArrayLayout
 from tracekit.schema import FieldRecord
 from tracekit.tensor_axes import check_axes
 
 TIMELINE_COORDS = ("epoch", "position", "trained_task", "wall_time_seconds")
 SAMPLE_COORDS = ("visit", "update", "update_visit")
 UPDATE_COORDS = ("update_index", *(f"update_{name}" for name in TIMELINE_COORDS))
-NOT_KINDS = (METADATA, TIMELINE, COMMIT_KEY)
+NOT_KINDS = (METADATA, TIMELINE, COMMIT_KEY, DERIVED)
 RESERVED = frozenset((*SAMPLE_COORDS, *TIMELINE_COORDS, *UPDATE_COORDS, "element"))
 PLAN_FACTS = ("n_epochs", "updates_per_visit", "snapshots_planned")
 STATUSES = ("running", "complete", "interrupted", "failed")

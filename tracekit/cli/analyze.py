@@ -54,14 +54,26 @@ def analyze() -> None:
 
 
 def _command(analysis: Analysis) -> click.Command:
-    from tracekit.cli.computing import SCHEDULER, computing
+    from tracekit.cli.computing import FRESH, NO_CACHE, SCHEDULER, computing
 
     def run(
-        runs: tuple[str, ...], as_document: bool, out: Path | None, scheduler: str | None, **options: Any
+        runs: tuple[str, ...],
+        as_document: bool,
+        out: Path | None,
+        scheduler: str | None,
+        *,
+        fresh: bool,
+        no_cache: bool,
+        **options: Any,
     ) -> None:
+        from tracekit.derived import derive
+
         traces = _opened(analysis, runs)
         with computing(scheduler) as compute:
-            result = compute(analysis.build(*traces, **options))
+            if no_cache:
+                result = compute(analysis.build(*traces, **options))
+            else:
+                result = derive(analysis.name, analysis.build, traces, options, compute=compute, fresh=fresh)
         report = _with_gaps(analysis.report(result), traces)
         if out is not None:
             _write(out, result, report)
@@ -86,7 +98,7 @@ def _command(analysis: Analysis) -> click.Command:
             *_options(analysis),
         ],
     )
-    return SCHEDULER(command)
+    return NO_CACHE(FRESH(SCHEDULER(command)))
 
 
 def _options(analysis: Analysis) -> list[click.Parameter]:

@@ -24,6 +24,9 @@ SCHEDULER = click.option(
     "tcp://host:8786 (needs the extra `distributed`). They must reach the traces under the same paths.",
 )
 
+FRESH = click.option("--fresh", is_flag=True, help="Compute even if the result is kept, and keep it anew.")
+NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither take a kept result nor keep this one.")
+
 
 @contextlib.contextmanager
 def computing(address: str | None = None, *, shown: bool = True) -> Iterator[Compute]:

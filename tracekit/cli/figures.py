@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tracekit import plugins
-from tracekit.cli.computing import SCHEDULER, computing
+from tracekit.cli.computing import FRESH, NO_CACHE, SCHEDULER, Compute, computing
 from tracekit.cli.parameters import TRACE
 from tracekit.errors import AnalysisError, TraceError
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from tracekit.protocols import FigureKind
+
+    Traces = Mapping[str, xr.DataTree]
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -34,12 +39,16 @@ FORMATS = ("png", "pdf", "svg")
     show_default=True,
 )
 @SCHEDULER
+@FRESH
+@NO_CACHE
 def figures(
     runs: tuple[str, ...],
     out: Path,
     only: tuple[str, ...],
     formats: tuple[str, ...],
     scheduler: str | None,
+    fresh: bool,
+    no_cache: bool,
 ) -> None:
     """Draw the figures that the traces RUN allow; runs are drawn side by side.
 
@@ -51,7 +60,25 @@ def figures(
     from tracekit.reading import open_trace
 
     traces = labelled([open_trace(run) for run in runs])
-    draw_all(traces, out, names=only, formats=formats, scheduler=scheduler)
+    with computing(scheduler, shown=False) as compute:
+        make = partial(_computed, compute) if no_cache else partial(_kept, compute, fresh=fresh)
+        draw_all(traces, out, names=only, formats=formats, make=make)
+
+
+def _computed(compute: Compute, kind: FigureKind, traces: Traces) -> xr.Dataset:
+    return compute(kind.build(traces))
+
+
+def _kept(compute: Compute, kind: FigureKind, traces: Traces, *, fresh: bool) -> xr.Dataset:
+    """Give what a figure shows, computed or as it is kept."""
+    from tracekit.derived import derive
+
+    def build(*opened: xr.DataTree, labels: Sequence[str]) -> xr.Dataset:
+        return kind.build(dict(zip(labels, opened, strict=True)))
+
+    name, labels = f"figure-{kind.name}", {"labels": list(traces)}
+    opened = list(traces.values())
+    return derive(name, build, opened, labels, compute=compute, fresh=fresh, code_of=kind.build)
 
 
 def labelled(traces: Sequence[xr.DataTree]) -> dict[str, xr.DataTree]:
@@ -69,7 +96,7 @@ def draw_all(
     *,
     names: Sequence[str] = (),
     formats: Sequence[str] = FORMATS,
-    scheduler: str | None = None,
+    make: Callable[[FigureKind, Traces], xr.Dataset] | None = None,
 ) -> None:
     """Draw figures into a folder, and say of each where it is or why it cannot be drawn."""
     from tracekit.cli.progress import bar
@@ -78,12 +105,13 @@ def draw_all(
     kinds = [plugins.load("tracekit.figures", name) for name in chosen]
     lines: list[str] = []
     n_drawn = 0
-    with bar() as progress, computing(scheduler, shown=False) as compute:
+    make = make or partial(_computed, lambda dataset: dataset.compute())
+    with bar() as progress:
         task = progress.add_task("drawing figures", total=len(kinds), note="")
         for kind in kinds:
             progress.update(task, note=kind.name)
             try:
-                figure = kind.draw(compute(kind.build(traces)))
+                figure = kind.draw(make(kind, traces))
             except (AnalysisError, TraceError) as error:
                 lines.append(f"  {kind.name}: not drawn: {error}")
             else:

@@ -1,0 +1,143 @@
+"""What a result is the result of: its name, its parameters, the code, and what was read."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from tracekit.codecs import checksum
+from tracekit.layout import METADATA
+from tracekit.marker import read_marker
+from tracekit.store import Store, open_store
+
+DIGEST_CHARACTERS = 16
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything on which a result depends.
+
+    Parameters
+    ----------
+    name : str
+        Name of the analysis or figure.
+    parameters : mapping
+        Its options, as JSON has them.
+    code : str
+        Package, version and digest of the source of all of the package: a change anywhere in it may change
+        the numbers.
+    sources : sequence of mapping
+        For each trace: `path`; `run_id`; `generation`, which changes when visits are dropped; `committed`,
+        how many snapshots there were; and `kinds`, a checksum of the index of each kind. What is committed
+        never changes within a generation, so this tells data apart without reading it. Bytes that decay on a
+        disk are found by `tracekit verify`, not here.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    code: str
+    sources: tuple[Mapping[str, Any], ...]
+
+    @property
+    def key(self) -> str:
+        """A name that no other result has: one of other parameters, code or data has another."""
+        return f"{self.family}-{_digest([self.code, *map(_without_path, self.sources)])}"
+
+    @property
+    def family(self) -> str:
+        """What all results of the same name, parameters and runs have in common, however old."""
+        runs = [source["run_id"] for source in self.sources]
+        return f"{self.name}-{_digest([self.parameters, runs])}"
+
+    def differences(self, other: Identity) -> list[str]:
+        """Say what of the code and the data has changed since `other`."""
+        changes = [] if self.code == other.code else [f"code: {other.code}, now {self.code}"]
+        for now, then in zip(self.sources, other.sources, strict=True):
+            changes += [f"{what}: {then.get(what)}, now {now[what]}" for what in _changed(now, then)]
+        return changes
+
+
+def identity(
+    name: str, parameters: Mapping[str, Any], build: Callable[..., Any], traces: Sequence[xr.DataTree]
+) -> Identity:
+    """Give the identity of what `build` would make of traces now."""
+    plain = json.loads(json.dumps(dict(parameters), sort_keys=True))
+    return Identity(name, plain, code_version(_home(build)), tuple(source(trace) for trace in traces))
+
+
+def source(trace: xr.DataTree) -> dict[str, Any]:
+    """Give what tells the data of an opened trace from any other."""
+    store = open_store(trace.attrs["path"])
+    marker = read_marker(store)
+    return {
+        "path": trace.attrs["path"],
+        "run_id": trace.attrs["run_id"],
+        "generation": None if marker is None else marker.generation,
+        "committed": int(trace.attrs["snapshots_committed"]),
+        "kinds": {name: _index_checksum(store, name) for name in sorted(trace.children)},
+    }
+
+
+@functools.cache
+def code_version(name: str) -> str:
+    """Give name, version and digest of the source of a package or module; empty if it has no files.
+
+    Examples
+    --------
+    >>> code_version("analyses").split()[0]
+    'analyses'
+    """
+    files = _source_files(name)
+    if not files:
+        return ""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return f"{name} {_version(name)} {digest.hexdigest()[:DIGEST_CHARACTERS]}"
+
+
+def _source_files(name: str) -> list[Path]:
+    file = getattr(importlib.import_module(name), "__file__", None)
+    if file is None or not Path(file).is_file():
+        return []
+    return sorted(Path(file).parent.rglob("*.py")) if Path(file).name == "__init__.py" else [Path(file)]
+
+
+def _version(name: str) -> str:
+    distributions = importlib.metadata.packages_distributions().get(name, [])
+    return importlib.metadata.version(distributions[0]) if distributions else "unversioned"
+
+
+def _home(build: Callable[..., Any]) -> str:
+    """Give the package whose code makes the numbers, or the module where it is in none."""
+    while isinstance(build, functools.partial):
+        build = build.func
+    module = str(build.__module__)
+    package = module.partition(".")[0]
+    return package if _source_files(package) else module
+
+
+def _index_checksum(store: Store, kind: str) -> str:
+    data = store.get(f"{kind}/{METADATA}")
+    return "" if data is None else checksum(data).hex()
+
+
+def _changed(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[str]:
+    return [what for what in ("run_id", "generation", "committed", "kinds") if now[what] != then.get(what)]
+
+
+def _without_path(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != "path"}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGEST_CHARACTERS]
