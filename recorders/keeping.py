@@ -12,10 +12,11 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
+from recorders.exchange import exchange_into, is_sharded
 from recorders.precisions import Rounded
 from recorders.reductions import Reductions
 from recorders.sketches import Sketch
-from recorders.tensors import Tensors, copy_into
+from recorders.tensors import Tensors, copy_into, torch_view
 from tracekit.errors import ConfigurationError
 from tracekit.plugins import suggestion
 from tracekit.protocols import Run
@@ -94,9 +95,22 @@ class Kept:
         made = [self._trace.buffer(rows.group) for _, rows in self._forms]
         for place, tensors in enumerate(parts):
             for (form, rows), row in zip(self._forms, made, strict=True):
-                form.fill(row.reshape(-1, rows.n_elements)[place], tensors, place)
+                self._fill(form, rows, row.reshape(-1, rows.n_elements)[place], tensors, place)
         for (_, rows), row in zip(self._forms, made, strict=True):
             self._trace.put_row(rows.group, sample, row)
+
+    def _fill(self, form: Form, rows: Rows, row: npt.NDArray[Any], tensors: Tensors, place: int) -> None:
+        """Fill a row, or of sharded tensors this process's stretch of it: nothing else of it is written."""
+        if not is_sharded(tensors):
+            form.fill(row, tensors, place)
+            return
+        if not isinstance(form, Full):
+            raise ConfigurationError(
+                f"keep: {rows.group}: tensors that are sharded over processes are kept in full; this form "
+                "needs all of a tensor at once"
+            )
+        sizes = [field.size for field in rows.fields]
+        exchange_into(torch_view(row), tensors, sizes, self._trace.stretches(rows.group))
 
 
 def parse_keep(keep: Keep) -> tuple[Form, ...]:

@@ -14,6 +14,7 @@ import torch
 
 from recorders.handed import Losses, evaluation_of, number_of, tasks_of
 from recorders.steps import Loss, Steps, innermost
+from recorders.teams import TorchTeam, team_of, unwrapped
 from recorders.undisturbed import undisturbed
 from tracekit.errors import ConfigurationError, TraceWarning, TraceWriteError
 from tracekit.protocols import Evaluation, Recorder, Run, TaskSet
@@ -37,12 +38,21 @@ class LoopTrace:
         Losses of all tasks before any training.
     restored : bool
         Bring the model and the optimizer to the newest checkpoint of the trace first.
+    team : TorchTeam, optional
+        The processes that train together.
     """
 
     def __init__(
-        self, run: Run, recording: Recording, evaluation: Losses = None, *, restored: bool = False
+        self,
+        run: Run,
+        recording: Recording,
+        evaluation: Losses = None,
+        *,
+        restored: bool = False,
+        team: TorchTeam | None = None,
     ) -> None:
         self._run = run
+        self._team = team
         self._recording = recording
         self._first_losses = evaluation
         self._restored = restored
@@ -213,7 +223,8 @@ class LoopTrace:
         losses, self._losses = self._losses, []
         if not losses:
             losses = [NO_LOSS if loss is None else loss]
-        self._recording.after_update(self._update, sum(float(value) for value in losses))
+        total = sum(float(value) for value in losses)
+        self._recording.after_update(self._update, total if self._team is None else self._team.mean(total))
         self._index += 1
 
     def _finish(
@@ -309,9 +320,10 @@ def record(
     _check_trains(model, optimizer)
     known = tasks_of(tasks)
     schedule = OpenPlan(n_tasks=len(known.names)) if plan is None else plan
-    run = Run(model, optimizer, known, schedule, dict(configuration or {}), snapshots or 0)
-    recording = Recording(path, recorders, resume=resume, **settings)
-    return LoopTrace(run, recording, evaluation, restored=resume and snapshots is None)
+    team = team_of(model)
+    run = Run(unwrapped(model), optimizer, known, schedule, dict(configuration or {}), snapshots or 0)
+    recording = Recording(path, recorders, resume=resume, team=team, **settings)
+    return LoopTrace(run, recording, evaluation, restored=resume and snapshots is None, team=team)
 
 
 def _restored(run: Run, path: str | os.PathLike[str]) -> Run:

@@ -45,14 +45,18 @@ def row_dtype(tensors: Iterable[torch.Tensor]) -> str:
     return str(widest).removeprefix("torch.")
 
 
+def torch_view(row: npt.NDArray[Any]) -> torch.Tensor:
+    """See a row as a tensor; one of uint16 holds the bits of bfloat16."""
+    target = torch.from_numpy(row)
+    return target.view(torch.bfloat16) if row.dtype == np.uint16 else target
+
+
 def copy_into(row: npt.NDArray[Any], tensors: Tensors, sizes: Sequence[int]) -> None:
     """Copy tensors one after another into a row, from any device; None leaves zeros.
 
     A row of uint16 takes the bits of bfloat16.
     """
-    target = torch.from_numpy(row)
-    if row.dtype == np.uint16:
-        target = target.view(torch.bfloat16)
+    target = torch_view(row)
     offset = 0
     for tensor, size in zip(tensors, sizes, strict=True):
         part = target[offset : offset + size]

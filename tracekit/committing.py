@@ -21,6 +21,7 @@ from tracekit.errors import TraceError, TraceWarning, TraceWriteError
 from tracekit.layout import GAPS, METADATA, group_metadata
 from tracekit.marker import Marker, write_marker
 from tracekit.store import Store
+from tracekit.teams import Jointly, Team, leads
 
 OnError = Literal["stop", "warn"]
 
@@ -39,8 +40,9 @@ class Committer:
         What is committed.
     n_planned : int or None
         Snapshots of the whole run, if that is known.
-    on_error, queue_bytes
-        See `TraceWriter.create`.
+    on_error, queue_bytes, team
+        See `TraceWriter.create`. The leader of a team alone writes series and the marker, once all of them
+        have their parts of the rows on the disk.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Committer:
         n_planned: int | None,
         on_error: OnError = "stop",
         queue_bytes: int = QUEUE_BYTES,
+        team: Team | None = None,
     ) -> None:
         self.marker = marker
+        self._team = team
         self._tried = marker  # it may be in place even if putting it failed
         self.rows: dict[str, DeclaredRows] = {}
         self.columns: dict[str, Column] = {}
@@ -167,7 +171,8 @@ class Committer:
         try:
             if not self._given_up:
                 self._claim.check()
-                self._wait_for(batch)
+                with Jointly(self._team):
+                    self._wait_for(batch)
                 self._mark_gaps()
                 self._mark(batch.snapshots)
         except BaseException as error:
@@ -180,7 +185,8 @@ class Committer:
         marker = Marker(snapshots, self.marker.generation)
         before = {self.marker, self._tried}
         self._tried = marker
-        write_marker(self._store, marker, before=before)
+        if leads(self._team):
+            write_marker(self._store, marker, before=before)
         self.marker = marker
 
     def _wait_for(self, batch: Batch) -> None:
@@ -188,7 +194,7 @@ class Committer:
 
         A series stays in memory and is tried again, so its visits are not visible before it has been written.
         """
-        series = map(self._start_series, batch.series)
+        series = map(self._start_series, batch.series if leads(self._team) else ())
         checkpoints = map(self._start_checkpoint, batch.checkpoints)
         failures = failures_of((*batch.rows, *series, *checkpoints))
         needed = [failure for failure in failures if self._on_error == "stop" or _is_needed(failure)]
@@ -197,6 +203,8 @@ class Committer:
                 self._lose(failure)
         if needed:
             raise needed[0].error
+        if self._team is not None:
+            self._store.sync()
 
     def _start_series(self, series: EncodedSeries) -> Job:
         return self.background.start_putting(Cargo(series.column.layout.key), series.objects)

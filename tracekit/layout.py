@@ -109,10 +109,11 @@ class ArrayLayout:
         """Give the key of one object."""
         return "/".join((self.key, "c", *map(str, index)))
 
-    def row_objects(self, row: int) -> Iterator[Shape]:
-        """Give the indices of all objects that hold a part of a row."""
-        first = row // self.object_shape[0]
-        return ((first, *rest) for rest in np.ndindex(self.objects[1:]))
+    def row_objects(self, row: int, columns: range | None = None) -> Iterator[Shape]:
+        """Give the indices of all objects that hold a part of a row, or of some columns of it."""
+        first, width = row // self.object_shape[0], self.object_shape[-1]
+        places = np.ndindex(self.objects[1:])
+        return ((first, *rest) for rest in places if columns is None or rest[-1] * width in columns)
 
     def metadata(self, attributes: Mapping[str, Any]) -> bytes:
         """Give the array's `zarr.json`, as zarr-python writes it, sealed.
@@ -142,21 +143,25 @@ class ArrayLayout:
         return seal(json.loads(contents[METADATA].to_bytes()))
 
 
-def rows_layout(rows: Rows, codec: CodecName) -> ArrayLayout:
-    """Lay out flat rows: chunks of about 256 KiB of one visit, one shard per visit up to 256 MiB."""
+def rows_layout(rows: Rows, codec: CodecName, n_writers: int = 1) -> ArrayLayout:
+    """Lay out flat rows: chunks of about 256 KiB of one visit, one shard per visit up to 256 MiB.
+
+    Where several processes write, there is a shard for each of them, if there are chunks enough.
+    """
     dtype = array_dtype(rows.dtype)
     *middle, n_elements = rows.row_shape
     columns = _even_columns(n_elements, CHUNK_BYTES // dtype.itemsize)
     n_middle = math.prod(middle)
     per_shard = max(1, SHARD_BYTES // (n_middle * columns * dtype.itemsize))
     n_chunks = math.ceil(n_elements / columns)
+    per_shard = min(per_shard, max(1, n_chunks // n_writers))
     return ArrayLayout(
         key=f"{rows.group}/values",
         shape=(len(rows.visits), *rows.row_shape),
         dtype=dtype,
         dims=rows.dims,
         chunk=(1, *(1 for _ in middle), columns),
-        shard=(1, *middle, columns * min(per_shard, n_chunks)),
+        shard=(1, *middle, columns * per_shard),
         codec=Codec(codec, dtype.itemsize),
         bits_of=rows.dtype if rows.dtype == BFLOAT16 else None,
     )

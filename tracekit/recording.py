@@ -10,9 +10,11 @@ from typing import Any
 from tracekit.buffers import QUEUE_BYTES
 from tracekit.codecs import CodecName
 from tracekit.committing import OnError
+from tracekit.errors import TraceWriteError
 from tracekit.protocols import Evaluation, Recorder, Run
 from tracekit.schedule import Update, Visit
 from tracekit.store import Durability
+from tracekit.teams import Jointly, Team
 from tracekit.writer import Status, TraceWriter
 
 
@@ -30,7 +32,7 @@ class Recording:
     resume : bool
         Go on with the trace of a run that was cut off; see `TraceWriter.resume`, and for the run itself
         `tracekit.training.restore`.
-    codec, durability, on_error, force_claim, queue_bytes
+    codec, durability, on_error, force_claim, queue_bytes, team
         See `TraceWriter.create`.
 
     Raises
@@ -53,8 +55,14 @@ class Recording:
         on_error: OnError = "stop",
         force_claim: bool = False,
         queue_bytes: int = QUEUE_BYTES,
+        team: Team | None = None,
     ) -> None:
+        if team is not None and resume:
+            raise TraceWriteError(
+                f"{path}: a trace that several processes write cannot be resumed; record into a new one"
+            )
         self.path = path
+        self._team = team
         self._recorders = tuple(recorders)
         self._settings: dict[str, Any] = {
             "codec": codec,
@@ -82,13 +90,16 @@ class Recording:
     def start(self, run: Run) -> None:
         """Make the trace or take it up, and let every recorder declare what it will write."""
         settings = {"attributes": describe(run), **self._settings}
+        if self._team is not None:
+            settings["team"] = self._team
         if self._resume:
             self._trace = TraceWriter.resume(self.path, run.plan, snapshots=run.snapshots, **settings)
         else:
             self._trace = TraceWriter.create(self.path, run.plan, overwrite=self._overwrite, **settings)
         self._n_updates, self._snapshots = self._trace.n_updates, self._trace.snapshots
-        for recorder in self._recorders:
-            recorder.start(run, self._trace)
+        with Jointly(self._team):
+            for recorder in self._recorders:
+                recorder.start(run, self._trace)
 
     def before_update(self, update: Update) -> None:
         """Pass it on."""

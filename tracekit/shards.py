@@ -44,19 +44,26 @@ def encode_shard(layout: ArrayLayout, values: Values) -> Iterator[Buffer]:
     yield checksum(trailer)
 
 
-def encode_row(layout: ArrayLayout, row: int, values: Values) -> Iterator[tuple[str, Iterator[Buffer]]]:
-    """Encode one row, dims ([middle,] element), as objects by key, each in pieces."""
+def encode_row(
+    layout: ArrayLayout, row: int, values: Values, columns: range | None = None
+) -> Iterator[tuple[str, Iterator[Buffer]]]:
+    """Encode one row, dims ([middle,] element), or some columns of it, as objects by key, each in pieces."""
     whole = np.ascontiguousarray(values, dtype=layout.dtype)[None]
-    for index in layout.row_objects(row):
+    for index in layout.row_objects(row, columns):
         block = tuple(
             slice(i * n, (i + 1) * n) for i, n in zip(index[1:], layout.object_shape[1:], strict=True)
         )
         yield layout.object_key(index), encode_shard(layout, whole[(slice(None), *block)])
 
 
-def write_row(store: Store, layout: ArrayLayout, row: int, values: Values) -> None:
-    """Write one row, dims ([middle,] element); beside it, a chunk at a time takes memory."""
-    for key, pieces in encode_row(layout, row, values):
+def write_row(
+    store: Store, layout: ArrayLayout, row: int, values: Values, columns: range | None = None
+) -> None:
+    """Write one row, dims ([middle,] element), or the objects that begin in some columns of it.
+
+    Beside the row, a chunk at a time takes memory.
+    """
+    for key, pieces in encode_row(layout, row, values, columns):
         store.put_pieces(key, pieces)
 
 

@@ -22,13 +22,15 @@ from tracekit.columns import not_repeated
 from tracekit.committing import Committer, OnError, refusals
 from tracekit.counts import trim
 from tracekit.errors import TraceError, TraceWriteError
-from tracekit.layout import CLOCK, METADATA, group_metadata, rows_layout
+from tracekit.following import follow
+from tracekit.layout import CLOCK, METADATA, ArrayLayout, group_metadata, rows_layout
 from tracekit.schedule import Plan, Visit
 from tracekit.schema import Rows, Series, field_records
 from tracekit.shards import write_row
 from tracekit.starting import Beginning, begin, take_up
 from tracekit.store import Durability, open_store
 from tracekit.stored import StoredRows
+from tracekit.teams import Jointly, Team, leads, stretches
 from tracekit.validation import check_declared
 
 Status = Literal["running", "complete", "interrupted", "failed"]
@@ -64,8 +66,10 @@ class TraceWriter:
         codec: CodecName = "lz4",
         on_error: OnError = "stop",
         queue_bytes: int = QUEUE_BYTES,
+        team: Team | None = None,
     ) -> None:
         self.plan = plan
+        self.team = team
         self._store = beginning.store
         self._claim = beginning.claim
         self._attributes = beginning.facts
@@ -81,6 +85,7 @@ class TraceWriter:
             n_planned=self._axes.n_planned,
             on_error=on_error,
             queue_bytes=queue_bytes,
+            team=team,
         )
         self._state.coordinates = coordinates
         self._clock = beginning.timeline[CLOCK]
@@ -100,6 +105,7 @@ class TraceWriter:
         on_error: OnError = "stop",
         force_claim: bool = False,
         queue_bytes: int = QUEUE_BYTES,
+        team: Team | None = None,
     ) -> Self:
         """Start a new trace.
 
@@ -127,6 +133,9 @@ class TraceWriter:
         queue_bytes : int
             How many bytes of rows may be in memory on their way to the store. `buffer` and `put_row` wait
             while there are more; a row that is larger passes alone.
+        team : Team, optional
+            The processes that write it together; each of them calls all of this at the same time. One of them
+            makes the trace and commits; each writes its own columns of the rows.
 
         Raises
         ------
@@ -135,10 +144,15 @@ class TraceWriter:
         TraceInUseError
             If another process writes it.
         """
+        if team is not None and on_error != "stop":
+            raise TraceWriteError(f"{path}: on_error={on_error!r} is for one process; several stop together")
         store = open_store(path, durability)
-        with refusals(store):
-            beginning = begin(store, plan, attributes or {}, overwrite=overwrite, force_claim=force_claim)
-        return cls(beginning, plan, codec=codec, on_error=on_error, queue_bytes=queue_bytes)
+        with Jointly(team), refusals(store):
+            if leads(team):
+                beginning = begin(store, plan, attributes or {}, overwrite=overwrite, force_claim=force_claim)
+            else:
+                beginning = follow(store)
+        return cls(beginning, plan, codec=codec, on_error=on_error, queue_bytes=queue_bytes, team=team)
 
     @classmethod
     def resume(
@@ -223,7 +237,7 @@ class TraceWriter:
         with declaring(f"{self.url}/{rows.group}"):
             check_declared(rows.group, attributes)
         found = self._declaring.group(rows.group, attributes)
-        layout = self._declaring.array(self._axes.rows_layout(rows_layout(rows, self._codec)), {})
+        layout = self._declaring.array(self._axes.rows_layout(self._rows_layout(rows)), {})
         planned = {rows.sample: rows.samples, "update_visit": rows.visits}
         self._axes.declare(rows.group, rows.sample, planned)
         self._declaring.check()
@@ -316,11 +330,20 @@ class TraceWriter:
         work = self._write_row if declared.visit_of[sample] >= self.committed else self._compare_row
         self._state.background.do(cargo, partial(work, declared, sample), values)
 
+    def stretches(self, group: str) -> list[range]:
+        """Give the columns of a row that each process of the team writes; one alone writes all of them."""
+        return stretches(self.team, self._declared(group).layout)
+
     def put_checkpoint(self, number: int, objects: Iterable[tuple[str, bytes]]) -> None:
         """Put what a run needs to go on after a visit; it is durable before the visit is committed.
 
         Of those before it, the last one is kept: see `tracekit.checkpoints`.
         """
+        if self.team is not None:
+            raise TraceWriteError(
+                f"{self.url}: checkpoints of several processes are the loop's own matter, with "
+                "torch.distributed.checkpoint; leave Checkpoints out"
+            )
         self._state.put_checkpoint(Checkpoint(number, list(objects)))
 
     def put(self, group: str, name: str, values: npt.ArrayLike) -> None:
@@ -438,8 +461,12 @@ class TraceWriter:
             self._store.put(METADATA, group_metadata(self._attributes))
             self._store.sync()
 
+    def _rows_layout(self, rows: Rows) -> ArrayLayout:
+        return rows_layout(rows, self._codec, 1 if self.team is None else self.team.size)
+
     def _write_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
-        write_row(self._store, declared.layout, declared.row_of[sample], values)
+        own = stretches(self.team, declared.layout)[0 if self.team is None else self.team.rank]
+        write_row(self._store, declared.layout, declared.row_of[sample], values, own)
 
     def _compare_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
         """Hold a row that a resumed run gives once more against the one that was committed."""

@@ -1,0 +1,79 @@
+"""One process of a job that trains a model, alone or with another: python job.py KIND FOLDER RANK SIZE.
+
+KIND is `alone`, `replicated`, `sharded`, `killed` or `killed-sharded`; one is killed in visit 3.
+What this process writes is listed in FOLDER/writes-RANK.txt.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from recorders import GradientRecorder, LossRecorder, WeightRecorder, record
+from tracekit.store import LocalStore
+
+VISITS, UPDATES, BATCH = 3, 2, 8
+
+
+def make_model():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(300, 512), torch.nn.Tanh(), torch.nn.Linear(512, 301))
+
+
+def spread(kind, model):
+    if kind == "alone":
+        return model
+    if kind.endswith("sharded"):
+        from torch.distributed.fsdp import fully_shard
+
+        for layer in (model[0], model[2]):
+            fully_shard(layer)
+        return fully_shard(model)
+    return torch.nn.parallel.DistributedDataParallel(model)
+
+
+def note_writes(file):
+    """Let the store note what it puts."""
+
+    def noting(original):
+        def put(self, key, data, *rest):
+            with file.open("a") as log:
+                log.write(f"{key}\n")
+            return original(self, key, data, *rest)
+
+        return put
+
+    LocalStore.put = noting(LocalStore.put)
+    LocalStore.put_pieces = noting(LocalStore.put_pieces)
+
+
+def main(kind, folder, rank, size):
+    note_writes(folder / f"writes-{rank}.txt")
+    torch.set_num_threads(1)
+    if size > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
+    model = spread(kind, make_model())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    recorders = [LossRecorder(), WeightRecorder(), GradientRecorder(updates="all")]
+    draw = torch.Generator().manual_seed(1)
+    with record(model, optimizer, folder / "run.zarr", recorders=recorders, tasks=["a"]) as trace:
+        for number in range(VISITS):
+            for _ in range(UPDATES):
+                own = torch.randn(BATCH, 300, generator=draw).chunk(size)[rank]
+                optimizer.zero_grad()
+                loss = (model(own) - own.sum(1, keepdim=True)).square().mean()
+                loss.backward()
+                trace.loss(loss)
+                optimizer.step()
+            if kind.startswith("killed") and number == 2 and rank == size - 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            trace.visit(task="a", epoch=number)
+    if size > 1:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,89 @@
+"""Several processes record one trace: each writes its part, and it is the trace of a single process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tracekit import open_trace
+from tracekit.verify import verify
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = Path(__file__).parent / "job.py"
+
+
+def run_job(kind, folder, size):
+    """Run the processes of a job; gives their exit codes and what they said."""
+    folder.mkdir()
+    command = [sys.executable, str(PROGRAM), kind, str(folder)]
+    processes = [
+        subprocess.Popen([*command, str(rank), str(size)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for rank in range(size)
+    ]
+    said = [process.communicate(timeout=240)[1] for process in processes]
+    return [process.returncode for process in processes], said
+
+
+def writes(folder, rank):
+    return set((folder / f"writes-{rank}.txt").read_text().split())
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone") / "job"
+    codes, said = run_job("alone", folder, 1)
+    assert codes == [0], said
+    return open_trace(folder / "run.zarr")
+
+
+def assert_like(found, expected, n_snapshots):
+    """Up to the rounding of other orders of summing."""
+    assert found.attrs["snapshots_committed"] == n_snapshots
+    for group in ("weights", "gradients"):
+        kept = expected[group].to_dataset()
+        kept = (
+            kept.isel(visit=slice(n_snapshots))
+            if group == "weights"
+            else kept.isel(update=kept.update_visit < n_snapshots)
+        )
+        assert list(found[group].data_vars) == list(kept.data_vars)
+        for name, values in kept.data_vars.items():
+            assert found[group][name].shape == values.shape
+            np.testing.assert_allclose(found[group][name], values, rtol=1e-3, atol=2e-5)
+    losses = expected["losses"].train_loss[expected["losses"].update_visit.values < n_snapshots]
+    np.testing.assert_allclose(found["losses"].train_loss, losses, rtol=1e-4)
+    assert found.attrs["model_signature"] == expected.attrs["model_signature"]
+
+
+@pytest.mark.parametrize("kind", ["replicated", "sharded"])
+def test_the_trace_is_that_of_one_process(tmp_path, alone, kind):
+    folder = tmp_path / "job"
+    codes, said = run_job(kind, folder, 2)
+    assert codes == [0, 0], said
+    trace = open_trace(folder / "run.zarr")
+    assert trace.attrs["status"] == "complete"
+    assert_like(trace, alone, 4)
+    assert verify(folder / "run.zarr").faults == ()
+
+    leader, other = writes(folder, 0), writes(folder, 1)
+    assert not leader & other
+    assert all("/values/c/" in key for key in other), "only the leader writes what belongs to nobody"
+    for group in ("weights", "gradients"):
+        shares = [sum(key.startswith(f"{group}/values/c/") for key in each) for each in (leader, other)]
+        assert min(shares) > 0, "each process writes a part of every row"
+
+
+@pytest.mark.parametrize("kind", ["killed", pytest.param("killed-sharded", marks=pytest.mark.slow)])
+def test_when_a_process_is_killed_all_that_was_committed_stays(tmp_path, alone, kind):
+    folder = tmp_path / "job"
+    codes, said = run_job(kind, folder, 2)
+    assert codes[1] == -9
+    assert codes[0] == 1
+    assert "TraceWriteError: process 0 of 2: another process that records this trace is gone" in said[0]
+    trace = open_trace(folder / "run.zarr")
+    assert trace.attrs["status"] == "failed"
+    assert 1 <= trace.attrs["snapshots_committed"] <= 3, "the third visit was not over in both"
+    assert_like(trace, alone, trace.attrs["snapshots_committed"])
+    assert verify(folder / "run.zarr").faults == ()
