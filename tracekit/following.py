@@ -62,3 +62,7 @@ class _Told:
     def undeclared(self) -> list[str]:
         """Give nothing."""
         return []
+
+    def copies(self) -> list[tuple[str, bytes]]:
+        """Give nothing: the leader puts them."""
+        return []
