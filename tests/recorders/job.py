@@ -7,12 +7,14 @@ What this process writes is listed in FOLDER/writes-RANK.txt.
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from recorders import GradientRecorder, LossRecorder, WeightRecorder, record
+from tracekit.marker import read_marker
 from tracekit.store import LocalStore
 
 VISITS, UPDATES, BATCH = 3, 2, 8
@@ -50,6 +52,13 @@ def note_writes(file):
     LocalStore.put_pieces = noting(LocalStore.put_pieces)
 
 
+def wait_for_commits(path, n_snapshots):
+    """Commits run in the background: wait until so many are done."""
+    deadline = time.monotonic() + 120
+    while read_marker(LocalStore(path)).committed < n_snapshots and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def main(kind, folder, rank, size):
     note_writes(folder / f"writes-{rank}.txt")
     torch.set_num_threads(1)
@@ -69,6 +78,7 @@ def main(kind, folder, rank, size):
                 trace.loss(loss)
                 optimizer.step()
             if kind.startswith("killed") and number == 2 and rank == size - 1:
+                wait_for_commits(folder / "run.zarr", 2)
                 os.kill(os.getpid(), signal.SIGKILL)
             trace.visit(task="a", epoch=number)
     if size > 1:

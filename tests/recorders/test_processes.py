@@ -84,6 +84,6 @@ def test_when_a_process_is_killed_all_that_was_committed_stays(tmp_path, alone, 
     assert "TraceWriteError: process 0 of 2: another process that records this trace is gone" in said[0]
     trace = open_trace(folder / "run.zarr")
     assert trace.attrs["status"] == "failed"
-    assert 1 <= trace.attrs["snapshots_committed"] <= 3, "the third visit was not over in both"
+    assert 2 <= trace.attrs["snapshots_committed"] <= 3, "the third visit was not over in both"
     assert_like(trace, alone, trace.attrs["snapshots_committed"])
     assert verify(folder / "run.zarr").faults == ()
