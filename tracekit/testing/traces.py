@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,24 @@ CENTER = 100.0
 
 
 def synthetic_trace(
-    *, n_tasks: int = 4, n_epochs: int = 3, order: npt.ArrayLike | None = None, order_name: str = "cyclic"
+    *,
+    n_tasks: int = 4,
+    n_epochs: int = 3,
+    order: npt.ArrayLike | None = None,
+    order_name: str = "cyclic",
+    period: int | None = None,
+    pitch: float = 0.0,
+    recovery_scores: Sequence[float] = (0.25, 0.5),
 ) -> xr.DataTree:
     """Make what `open_trace` gives of a complete run, lazy and with several chunks along every dim.
 
-    Losses are those of `synthetic_losses`. Weights go round a circle of radius 1 that they close in `n_tasks`
+    Losses are those of `synthetic_losses`. Weights go round a circle of radius 1 that they close in `period`
     visits, far from zero (at `CENTER` in all 8 elements), so that for three tasks or more the residual
-    cosine of visits s and t is cos(2π (s − t) / n_tasks). Gradients are the steps that lead to the next
-    weights, for every visit but 0. Activations are the weights times 1, 2, … for each probe.
+    cosine of visits s and t is cos(2π (s − t) / period), and each step has length 2 sin(π / period). With a
+    `pitch` they go along a helix: element 3 grows by `pitch` with every visit, so that visits n whole turns
+    apart lie n · period · pitch apart, and each step has length √(4 sin²(π / period) + pitch²).
+    Gradients are the steps that lead to the next weights, for every visit but 0. Activations are the weights
+    times 1, 2, … for each probe.
 
     Parameters
     ----------
@@ -33,6 +44,12 @@ def synthetic_trace(
         Task of each visit.
     order_name : str
         What the run says of its order.
+    period : int, optional
+        Visits in which the weights go round; `n_tasks` if None.
+    pitch : float
+        How far the weights go on with each visit, at a right angle to the circle.
+    recovery_scores : sequence of float
+        As for `synthetic_losses`.
 
     Returns
     -------
@@ -51,9 +68,9 @@ def synthetic_trace(
     {'visit': 9, 'element': 8}
     """
     table = cyclic_order(n_tasks, n_epochs) if order is None else np.asarray(order, dtype=np.int64)
-    losses = synthetic_losses(order=table)
+    losses = synthetic_losses(order=table, recovery_scores=recovery_scores)
     plan = Plan(table, n_tasks=int(table.max()) + 1, updates_per_visit=1)
-    weights = _circle(plan.n_visits + 1, plan.n_tasks)
+    weights = _helix(plan.n_visits + 1, period or plan.n_tasks, pitch)
     probes = task_names(plan.n_tasks)
     factors = np.arange(1.0, plan.n_tasks + 1)[:, np.newaxis]
     coordinates = visit_coordinates(plan)
@@ -74,12 +91,13 @@ def _lazy(node: xr.Dataset) -> xr.Dataset:
     return node.assign(chunked)
 
 
-def _circle(n_visits: int, period: int) -> Floats:
-    """Give 8 elements of which elements 0 and 5 go round, dims (visit, element)."""
+def _helix(n_visits: int, period: int, pitch: float) -> Floats:
+    """Give 8 elements of which elements 0 and 5 go round, and 3 goes on, dims (visit, element)."""
     angle = 2 * np.pi * np.arange(n_visits) / period
     values = np.full((n_visits, 8), CENTER)
     values[:, 0] += np.cos(angle)
     values[:, 5] += np.sin(angle)
+    values[:, 3] += pitch * np.arange(n_visits)
     return values
 
 
