@@ -107,14 +107,14 @@ def test_float16_is_stored_as_it_is(tmp_path):
 
 
 def test_gaps_are_missing(tmp_path, monkeypatch):
-    put = LocalStore.put
+    put = LocalStore.put_pieces
 
-    def refuse(self, key, data):
+    def refuse(self, key, pieces):
         if key.startswith("weights/values/c/1/"):
             raise OSError(28, "No space left on device")
-        put(self, key, data)
+        put(self, key, pieces)
 
-    monkeypatch.setattr(LocalStore, "put", refuse)
+    monkeypatch.setattr(LocalStore, "put_pieces", refuse)
     with pytest.warns(UserWarning, match="weights, visit 1 could not be recorded"):
         write(tmp_path / "run.zarr", on_error="warn").close()
     found = flat(open_trace(tmp_path / "run.zarr"), "weights").values

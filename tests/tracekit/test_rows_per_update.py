@@ -184,14 +184,14 @@ def test_verify_names_the_visit_of_a_damaged_row(path):
 
 @pytest.mark.filterwarnings("ignore::tracekit.errors.TraceWarning")
 def test_rows_that_cannot_be_written_are_gaps_named_by_update(tmp_path, monkeypatch):
-    put = LocalStore.put
+    put = LocalStore.put_pieces
 
-    def refuse(self, key, data):
+    def refuse(self, key, pieces):
         if key.startswith(("moments/values/c/1/", "moments/values/c/4/")):
             raise OSError(28, "No space left on device")
-        put(self, key, data)
+        put(self, key, pieces)
 
-    monkeypatch.setattr(LocalStore, "put", refuse)
+    monkeypatch.setattr(LocalStore, "put_pieces", refuse)
     path = tmp_path / "run.zarr"
     trace = TraceWriter.create(path, PLAN, on_error="warn")
     declare(trace)
