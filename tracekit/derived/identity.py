@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -20,6 +21,7 @@ from tracekit.marker import read_marker
 from tracekit.store import Store, open_store
 
 DIGEST_CHARACTERS = 16
+DISTRIBUTION, PACKAGES = "tracekit-ml", ("analyses", "recorders", "tracekit")
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,10 @@ def _source_files(name: str) -> list[Path]:
 
 
 def _version(name: str) -> str:
-    distributions = importlib.metadata.packages_distributions().get(name, [])
-    return importlib.metadata.version(distributions[0]) if distributions else "unversioned"
+    """Give the version of a package; to search all distributions for it takes longer than analyses do."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(DISTRIBUTION if name in PACKAGES else name)
+    return "unversioned"
 
 
 def _home(build: Callable[..., Any]) -> str:
