@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from tracekit.cli.main import cli
 from tracekit.testing.written import write_example_trace
 
 WITHOUT = """
@@ -34,7 +36,10 @@ def test_the_analysis_side_works_without_torch(tmp_path):
 import tracekit, analyses
 from tracekit.testing.written import write_example_trace
 from tracekit import plugins
-runs = [write_example_trace(r"{tmp_path}/" + name, n_epochs=4, order=name) for name in ("cyclic", "shuffled")]
+def write(order):
+    return write_example_trace(r"{tmp_path}/" + order, n_epochs=4, order=order, n_probes=5)
+
+runs = [write("cyclic"), write("shuffled")]
 traces = [tracekit.open_trace(run) for run in runs]
 for name in plugins.names("tracekit.analyses"):
     analysis = plugins.load("tracekit.analyses", name)
@@ -96,12 +101,15 @@ print([name for name in ("scipy", "dask", "zarr", "matplotlib") if name in sys.m
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_an_analysis_on_the_command_line_needs_neither_zarr_nor_a_cluster(tmp_path):
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_analysis_on_the_command_line_needs_neither_zarr_nor_a_cluster(tmp_path, kept):
     run = write_example_trace(tmp_path / "run.zarr")
-    code = f"""
-from tracekit.cli.main import cli
-cli(["analyze", "recovery", r"{run}", "--json"])
-"""
+    command = ["analyze", "recovery", run, "--json"]
+    if kept:
+        assert CliRunner().invoke(cli, command).exit_code == 0
+    else:
+        command.append("--no-cache")
+    code = f"from tracekit.cli.main import cli; cli({command})"
     done = run_without({"zarr", "distributed", *DRAWING, *TRAINING}, code)
     assert done.returncode == 0, done.stderr
     assert '"recovery_score"' in done.stdout

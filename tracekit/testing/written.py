@@ -23,6 +23,7 @@ def write_example_trace(
     order: str = "cyclic",
     attributes: Mapping[str, Any] | None = None,
     schedule: npt.ArrayLike | None = None,
+    n_probes: int = 0,
     durability: Durability = "fsync",
 ) -> str:
     """Write a small trace with losses and weights, and give its path.
@@ -42,6 +43,8 @@ def write_example_trace(
         What else the run says of itself, such as its `configuration`.
     schedule : array of int, dims (epoch, position), optional
         Task of each visit; in turns if None.
+    n_probes : int
+        Write activations too, of so many probes, if it is not 0.
     durability : {"fsync", "rename"}
         As for `TraceWriter.create`; `"rename"` is much faster for many traces.
 
@@ -66,6 +69,8 @@ def write_example_trace(
         )
         fields = (Field("layer.weight", (2, 3)), Field("layer.bias", (3,)))
         trace.declare_rows(Rows("weights", fields, tuple(visits)))
+        if n_probes:
+            trace.declare_rows(_activations(n_probes, visits))
         for number in visits:
             visit = plan.visit(number)
             since = np.array([(number - 1 - task) % n_tasks for task in range(n_tasks)])
@@ -73,8 +78,16 @@ def write_example_trace(
             for _ in plan.updates(visit) if number else ():
                 trace.put("losses", "train_loss", 2.0)
             trace.put_row("weights", number, _on_a_circle(number / n_tasks))
+            if n_probes:
+                row = np.stack([_on_a_circle((number + probe**2) / n_tasks) for probe in range(n_probes)])
+                trace.put_row("activations", number, row)
             trace.commit(visit)
     return str(path)
+
+
+def _activations(n_probes: int, visits: range) -> Rows:
+    probes = tuple(f"document {number}" for number in range(n_probes))
+    return Rows("activations", (Field("layer", (9,)),), tuple(visits), middle=("probe", probes))
 
 
 def _on_a_circle(turns: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
