@@ -133,7 +133,7 @@ def report(arms: list[str], rounds: list[dict[str, dict[str, Any]]]) -> None:
     best = {name: {kind: min(each[name][kind] for each in rounds) for kind in kinds} for name in arms}
     print(f"{os.cpu_count()} cores, torch {torch.__version__}; trained weights: the same bits in every arm")
     print(
-        f"{'':24}{'stall':>8}{'x clone':>9}{'CPU':>8}{'x safet.':>9}{'MB':>7}{'files':>7}{'read':>8}{'peak':>7}"
+        f"{'':24}{'stall':>8}{'x clone':>9}{'CPU':>8}{'x safe':>9}{'MB':>7}{'files':>7}{'read':>8}{'peak':>7}"
     )
     print(f"{'':24}{'ms/step':>8}{'':>9}{'ms/step':>8}{'':>9}{'/step':>7}{'':>7}{'ms':>8}{'MB':>7}")
     for name, found in best.items():

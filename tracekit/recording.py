@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from tracekit.buffers import QUEUE_BYTES
 from tracekit.codecs import CodecName
@@ -77,6 +77,12 @@ class Recording:
         self._n_updates = 0
         self._snapshots = 0
 
+    def __reduce__(self) -> NoReturn:
+        raise TraceWriteError(
+            f"{self.path}: a recording belongs to one process and cannot be pickled or copied; make it in "
+            "the process that trains"
+        )
+
     @property
     def n_updates(self) -> int:
         """Updates of the run so far, those before it was resumed included."""
@@ -88,7 +94,15 @@ class Recording:
         return self._snapshots
 
     def start(self, run: Run) -> None:
-        """Make the trace or take it up, and let every recorder declare what it will write."""
+        """Make the trace or take it up, and let every recorder declare what it will write.
+
+        Raises
+        ------
+        TraceWriteError
+            If it is recording already.
+        """
+        if self._trace is not None:
+            raise TraceWriteError(f"{self._trace.url}: is being recorded already; finish first")
         settings = {"attributes": describe(run), **self._settings}
         if self._team is not None:
             settings["team"] = self._team
@@ -103,29 +117,38 @@ class Recording:
 
     def before_update(self, update: Update) -> None:
         """Pass it on."""
+        self._check()
         for recorder in self._recorders:
             recorder.before_update(update)
 
     def after_update(self, update: Update, train_loss: float) -> None:
         """Pass it on."""
+        self._check()
         self._n_updates = update.number + 1
         for recorder in self._recorders:
             recorder.after_update(update, train_loss)
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
         """Pass it on, then commit the visit, in the background."""
+        self._check()
         for recorder in self._recorders:
             recorder.after_visit(visit, evaluation)
         if self._trace is not None:
             self._trace.commit(visit, self._n_updates, wait=False)
 
     def finish(self, error: BaseException | None) -> None:
-        """Remove all hooks and close the trace, which keeps every committed visit."""
+        """Remove all hooks and close the trace, which keeps every committed visit. May be called twice."""
+        trace, self._trace = self._trace, None
         with contextlib.ExitStack() as cleanup:
-            if self._trace is not None:
-                cleanup.callback(self._trace.close, _status(error))
+            if trace is not None:
+                cleanup.callback(trace.close, _status(error))
             for recorder in self._recorders:
                 cleanup.callback(recorder.stop)
+
+    def _check(self) -> None:
+        """Raise what has gone wrong in the background, or that this is a fork of the process that records."""
+        if self._trace is not None:
+            self._trace.check()
 
 
 def describe(run: Run) -> Mapping[str, Any]:

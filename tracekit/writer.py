@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,7 @@ class TraceWriter:
         self._state.coordinates = coordinates
         self._clock = beginning.timeline[CLOCK]
         self._started = time.monotonic() - beginning.seconds
+        self._process = os.getpid()
         self._closed = False
 
     @classmethod
@@ -212,6 +213,12 @@ class TraceWriter:
     def url(self) -> str:
         """Where the trace lies."""
         return self._store.url
+
+    def __reduce__(self) -> NoReturn:
+        raise TraceWriteError(
+            f"{self.url}: is written by this process alone, so its writer cannot be pickled or copied; hand "
+            "over the path, and open the trace there"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -411,20 +418,27 @@ class TraceWriter:
         ------
         TraceWriteError
             If the store has refused something, and that is to stop the run; says how far the trace is good.
+            If this is not the process that began to write.
         """
+        if not self._is_here():
+            raise TraceWriteError(
+                f"{self.url}: is written by process {self._process}, of which this one ({os.getpid()}) is a "
+                "fork; record in the process that began, and hand over to it what others compute"
+            )
         self._state.check()
 
     def close(self, status: Status = "complete") -> None:
         """Finish the commits under way, end the trace with a status, and let others write it.
 
-        May be called twice. Whatever status is asked for, the visits that were committed are kept.
+        May be called twice, and does nothing in a fork of the process that writes. Whatever status is asked
+        for, the visits that were committed are kept.
 
         Raises
         ------
         TraceWriteError
             If the trace was to be complete, and the store refuses.
         """
-        if self._closed:
+        if self._closed or not self._is_here():
             return
         self._closed = True
         stop = status == "complete" and self._on_error == "stop"
@@ -435,6 +449,10 @@ class TraceWriter:
             raise
         finally:
             self._end(status, stop=stop)
+
+    def _is_here(self) -> bool:
+        """Say whether this is the process that has the threads which write."""
+        return os.getpid() == self._process
 
     def _finish_commits(self, *, stop: bool) -> None:
         self._state.drain(stop=stop)

@@ -17,7 +17,7 @@ from recorders import (
     WeightRecorder,
 )
 from tracekit import Recording, open_trace
-from tracekit.errors import ConfigurationError
+from tracekit.errors import ConfigurationError, TraceWriteError
 from tracekit.protocols import Run
 from tracekit.schedule import Plan
 from tracekit.training import parse_configuration, prepare, train
@@ -250,6 +250,30 @@ def test_recorders_do_not_keep_the_model_alive(tmp_path):
     gc.collect()  # the optimizer refers to itself
     assert parameter() is None
     assert recorders
+
+
+def test_a_finished_recording_keeps_neither_model_nor_writer_alive(tmp_path):
+    run, recorders = make_run(), everything()
+    recording = Recording(tmp_path / "run.zarr", recorders)
+    train(run, [recording])
+    parameter, recorder = weakref.ref(run.model.first.weight), weakref.ref(recorders[1])
+    del run, recorders
+    gc.collect()
+    assert parameter() is None
+    recording.finish(None)  # once more: nothing happens
+    del recording
+    gc.collect()
+    assert recorder() is None
+
+
+def test_a_recording_that_runs_is_not_started_again(tmp_path):
+    run, recording = make_run(), Recording(tmp_path / "run.zarr", everything())
+    recording.start(run)
+    with pytest.raises(TraceWriteError, match="is being recorded already; finish first"):
+        recording.start(run)
+    recording.finish(KeyboardInterrupt())
+    assert n_hooks(run.model) == 0
+    assert open_trace(tmp_path / "run.zarr").attrs["status"] == "interrupted"
 
 
 def test_stop_may_be_called_at_any_time():

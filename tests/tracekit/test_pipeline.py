@@ -1,5 +1,7 @@
 """What is put is written behind the back of the training: bounded, in order, and nothing fails unheard."""
 
+import copy
+import pickle
 import subprocess
 import sys
 import threading
@@ -8,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
+from tracekit import Field, Plan, Recording, Rows, Series, TraceWriter, open_trace
 from tracekit.errors import TraceInUseError, TraceWarning, TraceWriteError
 from tracekit.store import LocalStore
 from tracekit.training import parse_configuration
@@ -208,6 +210,48 @@ def test_rows_of_other_memory_are_written_as_they_are(tmp_path):
         trace.commit(PLAN.visit(number))
     trace.close()
     check(tmp_path / "run.zarr", 3)
+
+
+def test_a_writer_and_a_recording_are_not_pickled(tmp_path):
+    trace = start(tmp_path / "run.zarr")
+    for thing in (trace, Recording(tmp_path / "other.zarr", [])):
+        for copy_it in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(TraceWriteError, match="cannot be pickled or copied"):
+                copy_it(thing)
+    trace.close("interrupted")
+
+
+FORKED = """
+import os, sys, numpy as np
+from tracekit import Plan, Series, TraceWriter, open_trace
+from tracekit.errors import TraceWriteError
+plan = Plan(np.array([[0]]), n_tasks=1, updates_per_visit=1)
+with TraceWriter.create(sys.argv[1], plan, durability="rename") as trace:
+    trace.declare_series([Series("losses", "eval_loss")])
+    trace.put("losses", "eval_loss", 1.0)
+    trace.commit(plan.visit(0))
+    process = os.fork()
+    if process == 0:
+        try:
+            trace.put("losses", "eval_loss", 2.0)
+        except TraceWriteError as error:
+            print(error, flush=True)
+        trace.close("failed")
+        os._exit(0)
+    os.waitpid(process, 0)
+    trace.put("losses", "eval_loss", 3.0)
+    trace.commit(plan.visit(1))
+found = open_trace(sys.argv[1])
+print(found.attrs["status"], found["losses"].eval_loss.values)
+"""
+
+
+def test_a_fork_cannot_write_and_does_no_harm(tmp_path):
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "run.zarr")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "is written by process" in said
+    assert "is a fork; record in the process that began" in said
+    assert said.endswith("complete [1. 3.]\n")
 
 
 PEAK = """
