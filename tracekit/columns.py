@@ -26,12 +26,22 @@ class Column:
         Samples that lie behind: the next one to come has this number.
     kept : StoredSeries, optional
         What is committed already. Samples that come once more must be the same to the last bit.
+    compared : bool
+        Whether they must; if not, the committed ones stay.
     """
 
-    def __init__(self, layout: ArrayLayout, *, n_samples: int = 0, kept: StoredSeries | None = None) -> None:
+    def __init__(
+        self,
+        layout: ArrayLayout,
+        *,
+        n_samples: int = 0,
+        kept: StoredSeries | None = None,
+        compared: bool = True,
+    ) -> None:
         self.layout = layout
         self.n_samples = n_samples
         self._kept = kept
+        self._compared = compared
         self._n_kept = kept.n_rows if kept else 0
         self._chunks: dict[int, Values] = {}
         number, partial = divmod(self._n_kept, layout.chunk[0])
@@ -81,7 +91,11 @@ class Column:
         self._chunks = {number: chunk for number, chunk in self._chunks.items() if number >= growing}
 
     def _compare(self, sample: Values) -> None:
-        if self._kept is not None and self._kept[self.n_samples].tobytes() != sample.tobytes():
+        if (
+            self._compared
+            and self._kept is not None
+            and self._kept[self.n_samples].tobytes() != sample.tobytes()
+        ):
             raise not_repeated(f"{self.layout.key}, sample {self.n_samples}")
 
     def _check(self, samples: Values) -> None:

@@ -31,6 +31,7 @@ from tracekit.layout import (
     read_layout,
 )
 from tracekit.marker import MARKER_LAYOUT
+from tracekit.measuring import MEASURES
 from tracekit.store import Store
 from tracekit.stored import StoredSeries
 from tracekit.truncation import committed_samples
@@ -53,6 +54,9 @@ class Declaring(Protocol):
 
     def check(self) -> None:
         """End what is declared of a group; raises `TraceWriteError` if it is not what the trace has."""
+
+    def may_have(self, group: str) -> bool:
+        """Say whether a group can be declared."""
 
     def undeclared(self) -> list[str]:
         """Give the groups that the trace has, and that nobody has declared."""
@@ -99,6 +103,10 @@ class NewDeclaring:
         for name, attributes in self._groups.items():
             self.put(f"{name}/{METADATA}", group_metadata(attributes))
         self._groups.clear()
+
+    def may_have(self, group: str) -> bool:
+        """Say so of every group."""
+        return True
 
     def undeclared(self) -> list[str]:
         """Give nothing: all there is was declared."""
@@ -173,11 +181,16 @@ class ResumedDeclaring:
         # what the clock says is not repeated
         behind = self._committed if layout.key == f"{TIMELINE}/{CLOCK}" else self._snapshots
         n_samples = committed_samples(self._store, group, dim, behind)
-        return Column(found, n_samples=n_samples, kept=StoredSeries(self._store, found, n_kept))
+        kept = StoredSeries(self._store, found, n_kept)
+        return Column(found, n_samples=n_samples, kept=kept, compared=group != MEASURES)
 
     def check(self) -> None:
         """Raise `TraceWriteError`, naming all differences so far."""
         refuse_differences(self._store, self._differences)
+
+    def may_have(self, group: str) -> bool:
+        """Say so of the groups that there are."""
+        return self._store.get(f"{group}/{METADATA}") is not None
 
     def undeclared(self) -> list[str]:
         """Give the groups of the trace that nobody has declared."""

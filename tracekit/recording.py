@@ -11,6 +11,7 @@ from tracekit.buffers import QUEUE_BYTES
 from tracekit.codecs import CodecName
 from tracekit.committing import OnError
 from tracekit.errors import TraceWriteError
+from tracekit.measuring import MEASURES, SERIES, Stopwatch, names_of
 from tracekit.protocols import Evaluation, Recorder, Run
 from tracekit.schedule import Update, Visit
 from tracekit.store import Durability
@@ -74,6 +75,9 @@ class Recording:
         self._overwrite = overwrite
         self._resume = resume
         self._trace: TraceWriter | None = None
+        self._stopwatch = Stopwatch(len(self._recorders))
+        self._measured = False
+        self._kinds: tuple[str, ...] = ()
         self._n_updates = 0
         self._snapshots = 0
 
@@ -114,26 +118,31 @@ class Recording:
         with Jointly(self._team):
             for recorder in self._recorders:
                 recorder.start(run, self._trace)
+            self._declare_measures(self._trace)
 
     def before_update(self, update: Update) -> None:
         """Pass it on."""
         self._check()
-        for recorder in self._recorders:
-            recorder.before_update(update)
+        for place, recorder in enumerate(self._recorders):
+            with self._stopwatch.running(place, self._waited):
+                recorder.before_update(update)
 
     def after_update(self, update: Update, train_loss: float) -> None:
         """Pass it on."""
         self._check()
         self._n_updates = update.number + 1
-        for recorder in self._recorders:
-            recorder.after_update(update, train_loss)
+        for place, recorder in enumerate(self._recorders):
+            with self._stopwatch.running(place, self._waited):
+                recorder.after_update(update, train_loss)
 
     def after_visit(self, visit: Visit, evaluation: Evaluation) -> None:
         """Pass it on, then commit the visit, in the background."""
         self._check()
-        for recorder in self._recorders:
-            recorder.after_visit(visit, evaluation)
+        for place, recorder in enumerate(self._recorders):
+            with self._stopwatch.running(place, self._waited):
+                recorder.after_visit(visit, evaluation)
         if self._trace is not None:
+            self._put_measures(self._trace)
             self._trace.commit(visit, self._n_updates, wait=False)
 
     def finish(self, error: BaseException | None) -> None:
@@ -145,10 +154,34 @@ class Recording:
             for recorder in self._recorders:
                 cleanup.callback(recorder.stop)
 
+    def _declare_measures(self, trace: TraceWriter) -> None:
+        """Let recorders be measured; a trace that was begun without it is resumed without it."""
+        self._measured = trace.may_have(MEASURES) and bool(self._recorders)
+        if self._measured:
+            self._kinds = trace.kinds
+            labels = {"recorder": names_of(self._recorders), "kind": self._kinds}
+            trace.declare_series([each for each in SERIES if labels[each.dims[0]]], labels=labels)
+
+    def _put_measures(self, trace: TraceWriter) -> None:
+        if not self._measured:
+            return
+        seconds, n_bytes = trace.written.taken(self._kinds)
+        found = (*(_milliseconds(each) for each in (*self._stopwatch.taken(), seconds)), n_bytes)
+        for series, values in zip(SERIES, found, strict=True):
+            if values:
+                trace.put(series.group, series.name, values)
+
+    def _waited(self) -> float:
+        return self._trace.waited_seconds() if self._trace is not None else 0.0
+
     def _check(self) -> None:
         """Raise what has gone wrong in the background, or that this is a fork of the process that records."""
         if self._trace is not None:
             self._trace.check()
+
+
+def _milliseconds(seconds: Sequence[float]) -> list[float]:
+    return [1e3 * each for each in seconds]
 
 
 def describe(run: Run) -> Mapping[str, Any]:

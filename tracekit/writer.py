@@ -24,6 +24,7 @@ from tracekit.counts import trim
 from tracekit.errors import TraceError, TraceWriteError
 from tracekit.following import follow
 from tracekit.layout import CLOCK, METADATA, ArrayLayout, group_metadata, rows_layout
+from tracekit.measuring import Written
 from tracekit.schedule import Plan, Visit
 from tracekit.schema import Rows, Series, field_records
 from tracekit.shards import write_row
@@ -90,6 +91,7 @@ class TraceWriter:
         self._state.coordinates = coordinates
         self._clock = beginning.timeline[CLOCK]
         self._started = time.monotonic() - beginning.seconds
+        self.written = Written()
         self._process = os.getpid()
         self._closed = False
 
@@ -213,6 +215,19 @@ class TraceWriter:
     def url(self) -> str:
         """Where the trace lies."""
         return self._store.url
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of rows that were declared."""
+        return tuple(self._state.rows)
+
+    def may_have(self, group: str) -> bool:
+        """Say whether a group can be declared: any in a new trace, in a resumed one those that it has."""
+        return self._declaring.may_have(group)
+
+    def waited_seconds(self) -> float:
+        """Give how long `buffer` and `put_row` have waited for the store in all."""
+        return self._state.background.buffers.waited_seconds
 
     def __reduce__(self) -> NoReturn:
         raise TraceWriteError(
@@ -483,8 +498,10 @@ class TraceWriter:
         return rows_layout(rows, self._codec, 1 if self.team is None else self.team.size)
 
     def _write_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
+        began = time.perf_counter()
         own = stretches(self.team, declared.layout)[0 if self.team is None else self.team.rank]
         write_row(self._store, declared.layout, declared.row_of[sample], values, own)
+        self.written.add(declared.rows.group, time.perf_counter() - began, values.nbytes)
 
     def _compare_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
         """Hold a row that a resumed run gives once more against the one that was committed."""
