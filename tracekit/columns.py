@@ -91,11 +91,9 @@ class Column:
         self._chunks = {number: chunk for number, chunk in self._chunks.items() if number >= growing}
 
     def _compare(self, sample: Values) -> None:
-        if (
-            self._compared
-            and self._kept is not None
-            and self._kept[self.n_samples].tobytes() != sample.tobytes()
-        ):
+        if not self._compared or self._kept is None:
+            return
+        if self._kept[self.n_samples].tobytes() != sample.tobytes():
             raise not_repeated(f"{self.layout.key}, sample {self.n_samples}")
 
     def _check(self, samples: Values) -> None:

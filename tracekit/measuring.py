@@ -46,10 +46,10 @@ class Written:
             self._seconds[kind] += seconds
             self._bytes[kind] += n_bytes
 
-    def taken(self, kinds: Sequence[str]) -> tuple[list[float], list[int]]:
+    def taken(self, kinds: Sequence[str]) -> tuple[list[float], list[float]]:
         """Give seconds and bytes of kinds, and begin anew."""
         with self._lock:
-            found = [self._seconds[kind] for kind in kinds], [self._bytes[kind] for kind in kinds]
+            found = [self._seconds[kind] for kind in kinds], [float(self._bytes[kind]) for kind in kinds]
             self._seconds.clear()
             self._bytes.clear()
         return found

@@ -166,8 +166,8 @@ class Recording:
         if not self._measured:
             return
         seconds, n_bytes = trace.written.taken(self._kinds)
-        found = (*(_milliseconds(each) for each in (*self._stopwatch.taken(), seconds)), n_bytes)
-        for series, values in zip(SERIES, found, strict=True):
+        times = [_milliseconds(each) for each in (*self._stopwatch.taken(), seconds)]
+        for series, values in zip(SERIES, (*times, n_bytes), strict=True):
             if values:
                 trace.put(series.group, series.name, values)
 

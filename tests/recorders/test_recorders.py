@@ -1,6 +1,7 @@
 """What recorders keep is what was there, and the run does not notice them."""
 
 import gc
+import time
 import weakref
 from types import MappingProxyType
 
@@ -20,6 +21,7 @@ from tracekit import Recording, open_trace
 from tracekit.errors import ConfigurationError, TraceWriteError
 from tracekit.protocols import Run
 from tracekit.schedule import Plan
+from tracekit.store import LocalStore
 from tracekit.training import parse_configuration, prepare, train
 
 N_TASKS, WIDTH, TOKENS = 3, 6, 5
@@ -274,6 +276,37 @@ def test_a_recording_that_runs_is_not_started_again(tmp_path):
     recording.finish(KeyboardInterrupt())
     assert n_hooks(run.model) == 0
     assert open_trace(tmp_path / "run.zarr").attrs["status"] == "interrupted"
+
+
+def test_a_recording_measures_itself(recorded):
+    trace, _ = recorded
+    measures = trace["recording"].to_dataset().compute()
+    names = ["LossRecorder", "WeightRecorder", "GradientRecorder", "TaskGradientRecorder"]
+    assert measures.recorder.values.tolist() == [*names, "ActivationRecorder", "Spy"]
+    assert measures.capture_milliseconds.dims == ("visit", "recorder")
+    assert measures.capture_milliseconds.attrs["units"] == "ms"
+    assert (measures.capture_milliseconds > 0).all()
+    assert (measures.wait_milliseconds == 0).all()
+    row_bytes = trace["weights/flat"]["values"].nbytes // 7
+    told = measures.written_bytes.sel(kind="weights").values
+    assert set(told) <= {n * row_bytes for n in range(8)}
+    assert row_bytes <= told.sum() <= 7 * row_bytes
+    assert measures.write_milliseconds.sel(kind="weights").sum() > 0
+
+
+def test_waiting_for_the_store_is_told_apart(tmp_path, monkeypatch):
+    put_pieces = LocalStore.put_pieces
+
+    def slowly(self, key, pieces):
+        time.sleep(0.02 if key.startswith("weights/values/c") else 0)
+        put_pieces(self, key, pieces)
+
+    monkeypatch.setattr(LocalStore, "put_pieces", slowly)
+    recorders = [WeightRecorder(), GradientRecorder()]
+    train(make_run(), [Recording(tmp_path / "run.zarr", recorders, queue_bytes=1, durability="rename")])
+    waited = open_trace(tmp_path / "run.zarr")["recording"].wait_milliseconds
+    assert float(waited.max()) > 5
+    assert (waited[0] == 0).all()
 
 
 def test_stop_may_be_called_at_any_time():

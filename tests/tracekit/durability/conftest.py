@@ -23,6 +23,7 @@ from tracekit import open_trace
 from tracekit.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
 from tracekit.cli.train import train
 from tracekit.errors import TracekitError
+from tracekit.measuring import MEASURES
 from tracekit.store import open_store
 from tracekit.training import load_configuration, prepare
 
@@ -98,7 +99,7 @@ def killed_after(process: int, seconds: float) -> bool:
 
 
 def values(trace: xr.DataTree) -> dict[str, xr.Dataset]:
-    """Read everything but the clock, at visits and at updates."""
+    """Read everything but the clocks, and what recording took."""
     with dask.config.set(scheduler="synchronous"):
         flat = {
             name: node["flat"] if "flat" in node.children else node for name, node in trace.children.items()
@@ -106,6 +107,7 @@ def values(trace: xr.DataTree) -> dict[str, xr.Dataset]:
         return {
             name: node.to_dataset().drop_vars(CLOCKS, errors="ignore").compute()
             for name, node in flat.items()
+            if name != MEASURES
         }
 
 
