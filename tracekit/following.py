@@ -59,6 +59,10 @@ class _Told:
     def check(self) -> None:
         """Do nothing."""
 
+    def may_have(self, group: str) -> bool:
+        """Say so of every group."""
+        return True
+
     def undeclared(self) -> list[str]:
         """Give nothing."""
         return []
