@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,8 +12,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def each(store: Store, ask: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+AT_ONCE = 1024
+
+
+def each(store: Store, ask: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Give `ask(item)` for every item, in order; in threads, if the store gains by it.
+
+    Metadata may claim any number of chunks: items are not copied, and the first that is missing ends it.
 
     Examples
     --------
@@ -23,9 +28,9 @@ def each(store: Store, ask: Callable[[Item], Result], items: Iterable[Item]) -> 
     >>> each(store, store.get, ["a", "b"])
     [b'1', None]
     """
-    asked = list(items)
-    n_threads = min(store.parallel_requests, len(asked))
+    n_threads = min(store.parallel_requests, len(items))
     if n_threads <= 1:
-        return [ask(item) for item in asked]
+        return [ask(item) for item in items]
     with ThreadPoolExecutor(n_threads, thread_name_prefix="tracekit-reader") as pool:
-        return list(pool.map(ask, asked))
+        batches = (items[first : first + AT_ONCE] for first in range(0, len(items), AT_ONCE))
+        return [result for batch in batches for result in pool.map(ask, batch)]

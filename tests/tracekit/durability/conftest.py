@@ -23,6 +23,7 @@ from tracekit import open_trace
 from tracekit.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
 from tracekit.cli.train import train
 from tracekit.errors import TracekitError
+from tracekit.marker import MARKER_KEY
 from tracekit.measuring import MEASURES
 from tracekit.store import open_store
 from tracekit.training import load_configuration, prepare
@@ -88,6 +89,20 @@ class Runs:
         """Run a command to its end."""
         _, status = os.waitpid(self.fork(path), 0)
         assert os.waitstatus_to_exitcode(status) == 0, self.log.read_text()[-3000:]
+
+
+def await_marker(path: Path, process: int, before: int) -> None:
+    """Wait until a process has put its first commit marker, or has ended."""
+    while marker_moment(path) == before:
+        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return
+        time.sleep(0.001)
+
+
+def marker_moment(path: Path) -> int:
+    """Give when the marker of a trace was put last; 0 if never."""
+    marker = path / MARKER_KEY
+    return marker.stat().st_mtime_ns if marker.exists() else 0
 
 
 def killed_after(process: int, seconds: float) -> bool:
@@ -166,8 +181,10 @@ def checks():
 
     class Checks:
         assert_begins_like = staticmethod(assert_begins_like)
+        await_marker = staticmethod(await_marker)
         killed_after = staticmethod(killed_after)
         last_checkpoint = staticmethod(last_checkpoint)
+        marker_moment = staticmethod(marker_moment)
         values = staticmethod(values)
 
     return Checks

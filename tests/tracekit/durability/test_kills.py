@@ -64,8 +64,11 @@ def kill_over_and_over(runs, reference, reference_values, checks, n_kills, seed)
         path = runs.folder / f"killed-{tally.finished}-{seed}.zarr"
         committed = 0
         for _ in range(8):
-            began = path.exists()
-            if not checks.killed_after(runs.fork(path), chance.uniform(0, 0.7) * whole):
+            began, before = path.exists(), checks.marker_moment(path)
+            process = runs.fork(path)
+            if chance.random() < 0.7:  # else it may be killed before there is anything
+                checks.await_marker(path, process, before)
+            if not checks.killed_after(process, chance.uniform(0, 0.7) * whole):
                 break
             tally.kills += 1
             tally.resumed += began

@@ -1,6 +1,11 @@
 """What the metadata of an array may be made to say."""
 
 
+def every_coordinate():
+    """Give edits of the metadata of a coordinate, which is read whole: millions of chunks, or none."""
+    return {("shape",): [[123_731_963], [2**40], [0], [1]]}
+
+
 def every_array(key):
     """Give edits of the metadata of any array: path in the document, and new values."""
     sharded = key.endswith("values")

@@ -1,6 +1,6 @@
 """The corpus: every malformed store by its name."""
 
-from hostile.arrays import every_array
+from hostile.arrays import every_array, every_coordinate
 from hostile.chunks import chunk_edits
 from hostile.editing import replace, sealed_edit
 from hostile.files import file_edits
@@ -38,6 +38,7 @@ def document_edits():
         "gradients": every_tensor_group(),
         "moments": every_tensor_group(),
         "losses": every_series_group(),
+        **{key: every_coordinate() for key in COORDINATES},
         "commit": every_array("commit") | marker_attributes(),
         "": every_root(),
     }
