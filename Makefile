@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo
 
-.PHONY: help demo test test-slow lint types contracts check clean
+.PHONY: help demo test test-slow calibrate lint types contracts check clean
 
 help:
 	@echo "make demo       train two small models, analyse their traces, draw figures (into $(OUT)/)"
 	@echo "make test       run the tests, the linter, the type checker and the import contracts"
 	@echo "make test-slow  run the tests that take minutes"
+	@echo "make calibrate  simulate how often tests reject and intervals cover, write docs/calibration.md"
 	@echo "make clean      remove the environment and all caches"
 
 demo: $(READY)
@@ -22,6 +23,9 @@ test: $(READY) lint types contracts
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+calibrate: $(READY)
+	$(BIN)/python benchmarks/calibration.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

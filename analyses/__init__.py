@@ -1,5 +1,6 @@
 """The numbers of tracekit: lazy measures of training traces, and how sure they are."""
 
+from analyses.comparisons import adjusted, effect_size
 from analyses.continual import average_forgetting, backward_transfer, forward_transfer
 from analyses.correction import corrected_recovery, general_learning
 from analyses.dissimilarity import rdm, rsa
@@ -9,6 +10,8 @@ from analyses.pairwise import pairwise_summary
 from analyses.periods import period
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.representation import cka, example_gram, procrustes
+from analyses.rotation import mantel, recovery_test
+from analyses.seeds import noise_ceiling, seeds_interval
 from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
 from analyses.statistics import statistics
 from analyses.trajectories import (
@@ -20,8 +23,10 @@ from analyses.trajectories import (
     tortuosity,
     turning_angle,
 )
+from analyses.trends import jonckheere, kendall, page_test
 
 __all__ = [
+    "adjusted",
     "average_forgetting",
     "backward_transfer",
     "cka",
@@ -30,13 +35,19 @@ __all__ = [
     "cyclicity",
     "displacement",
     "distance",
+    "effect_size",
     "effective_rank",
     "example_gram",
     "forward_transfer",
     "general_learning",
     "gram",
+    "jonckheere",
+    "kendall",
+    "mantel",
+    "noise_ceiling",
     "online_loss",
     "order_test",
+    "page_test",
     "pairwise_summary",
     "path_length",
     "pca",
@@ -46,8 +57,10 @@ __all__ = [
     "rdm",
     "recovery",
     "recovery_interval",
+    "recovery_test",
     "residual_cosine",
     "rsa",
+    "seeds_interval",
     "shift_averaged_loss",
     "statistics",
     "step_length",

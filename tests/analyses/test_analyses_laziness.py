@@ -11,6 +11,8 @@ from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.commands.norms import NORMS
 from analyses.commands.period import PERIOD
 from analyses.commands.representation import REPRESENTATION
+from analyses.commands.seeds import SEEDS
+from analyses.commands.significance import RECOVERY_TEST, TREND
 from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
 from tracekit import flat
 from tracekit.testing import no_compute, synthetic_trace
@@ -49,7 +51,34 @@ def dissimilar(tree):
     return analyses.rdm(flat(tree, "activations"), metric="euclidean")
 
 
+def seeds(tree):
+    return xr.concat([scores(tree)] * 3, "run", coords="minimal", compat="override")
+
+
+def residuals(tree):
+    return analyses.residual_cosine(values(tree), window=5)
+
+
+def over_runs(tree):
+    """Scores of three runs, and the size of each."""
+    sizes = xr.DataArray([1.0, 2.0, 3.0], dims="run")
+    return seeds(tree)["recovery_score"] * sizes, sizes
+
+
+def rotated(tree):
+    return analyses.recovery_test(losses(tree), n_resamples=20)
+
+
 PUBLIC = {
+    "adjusted": lambda tree: analyses.adjusted(rotated(tree)["p_value"]),
+    "effect_size": lambda tree: analyses.effect_size(*[scores(tree)["task_recovery_score"]] * 2),
+    "jonckheere": lambda tree: analyses.jonckheere(*over_runs(tree), n_resamples=20),
+    "kendall": lambda tree: analyses.kendall(*over_runs(tree)),
+    "mantel": lambda tree: analyses.mantel(residuals(tree), residuals(tree)),
+    "noise_ceiling": lambda tree: analyses.noise_ceiling(seeds(tree)["peak"]),
+    "page_test": lambda tree: analyses.page_test(scores(tree)),
+    "recovery_test": rotated,
+    "seeds_interval": lambda tree: analyses.seeds_interval(seeds(tree), n_resamples=20),
     "average_forgetting": lambda tree: analyses.average_forgetting(losses(tree)),
     "backward_transfer": lambda tree: analyses.backward_transfer(losses(tree)),
     "corrected_recovery": lambda tree: analyses.corrected_recovery(
@@ -119,13 +148,17 @@ def test_building_computes_nothing_and_gives_what_memory_gives(name, trace):
         CORRECTED_RECOVERY,
         NORMS,
         PERIOD,
+        RECOVERY_TEST,
+        TREND,
+        SEEDS,
         REPRESENTATION,
     ],
 )
 def test_plug_ins_build_without_computing(analysis, trace):
     shuffled = synthetic_trace(order=SHUFFLED, order_name="shuffled")
     with no_compute():
-        built = analysis.build(*(trace, shuffled)[: analysis.n_traces[1]])
+        runs = (trace, trace) if analysis is SEEDS else (trace, shuffled)
+        built = analysis.build(*runs[: analysis.n_traces[1]])
     assert all(values.chunks is not None for values in built.data_vars.values() if values.dtype == np.float64)
     computed = built.compute().drop_vars("tortuosity", errors="ignore")  # the circle ends where it began
     assert all(np.isfinite(values).any() for values in computed.data_vars.values())

@@ -11,6 +11,8 @@ from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.commands.norms import NORMS
 from analyses.commands.period import PERIOD
+from analyses.commands.seeds import SEEDS
+from analyses.commands.significance import RECOVERY_TEST, TREND
 from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
 from tracekit.errors import AnalysisError, TracekitError
 from tracekit.testing import synthetic_trace
@@ -26,6 +28,9 @@ ALL = [
     CORRECTED_RECOVERY,
     NORMS,
     PERIOD,
+    RECOVERY_TEST,
+    TREND,
+    SEEDS,
 ]
 SHUFFLED = [[0, 1, 2, 3], [3, 1, 2, 0], [2, 1, 0, 3]]
 

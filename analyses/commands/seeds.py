@@ -1,0 +1,79 @@
+"""`tracekit analyze seeds`: what runs of different seeds say together."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, numbers_of, rows_of, titled
+from analyses.recovery import recovery
+from analyses.seeds import noise_ceiling, seeds_interval
+from analyses.traces import losses_of, order_of, path_of
+from tracekit.errors import AnalysisError
+from tracekit.protocols import Analysis, Report
+
+SETTINGS = ("confidence", "n_resamples", "seed", "order", "loss", "n_runs")
+MOST = 10_000
+
+
+def build(
+    *traces: xr.DataTree,
+    loss: Loss = "eval_loss",
+    confidence: float = 0.95,
+    n_resamples: int = 9999,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Build the mean recovery score over runs with its interval, and the noise ceiling of their losses."""
+    runs = [recovery(losses_of(trace), loss=loss) for trace in traces]
+    _require_alike(traces, runs)
+    together = xr.concat(runs, "run", coords="minimal", compat="override")
+    interval = seeds_interval(together, confidence=confidence, n_resamples=n_resamples, seed=seed)
+    ceiling = noise_ceiling(together[["after", "before", "peak"]].to_dataarray("part"))
+    bounds = ceiling.rename({name: f"ceiling_{name}" for name in ceiling.data_vars})
+    result = interval.drop_vars("n_runs").assign(recovery_score=together["recovery_score"])
+    facts = {"order": order_of(traces[0]), "loss": loss, "n_runs": len(traces)}
+    return result.assign(bounds.data_vars).assign_attrs(facts)
+
+
+def _require_alike(traces: tuple[xr.DataTree, ...], runs: list[xr.Dataset]) -> None:
+    first = dict(runs[0].sizes)
+    for trace, run in zip(traces, runs, strict=True):
+        if dict(run.sizes) != first:
+            raise AnalysisError(
+                f"{path_of(trace)}: expected {first}, as in {path_of(traces[0])}, found {dict(run.sizes)}; "
+                "runs over seeds have the same tasks and intervals"
+            )
+
+
+def report(dataset: xr.Dataset) -> Report:
+    """Report mean scores over runs, and how alike runs are."""
+    named = ("interval", "mean_score", "interval_low", "interval_high")
+    percent = f"{100 * dataset.attrs['confidence']:g} %"
+    lower, upper = (float(dataset[f"ceiling_{name}"]) for name in ("lower", "upper"))
+    few = dataset.attrs["n_runs"] < 5
+    return Report(
+        numbers={
+            **{name: numbers_of(dataset[name]) for name in (*named, "recovery_score")},
+            **{name: dataset.attrs[name] for name in SETTINGS},
+            "ceiling_lower": lower,
+            "ceiling_upper": upper,
+        },
+        columns=("interval", "mean score", f"{percent} low", f"{percent} high"),
+        rows=rows_of(dataset[name] for name in named),
+        title=titled(f"Recovery score over {dataset.attrs['n_runs']} runs", dataset),
+        notes=(
+            f"{percent} intervals: hierarchical bootstrap, runs and within them tasks.",
+            f"Noise ceiling: a run correlates {lower:.3g} with the mean of the others, {upper:.3g} with that "
+            "of all (losses after, before and at the peak, by task).",
+            *(("Fewer than five runs: the intervals are too short where seeds differ much.",) if few else ()),
+        ),
+    )
+
+
+SEEDS = Analysis(
+    name="seeds",
+    summary="Mean recovery score over runs of different seeds, how sure it is, and the noise ceiling.",
+    build=build,
+    report=report,
+    options=RESAMPLING_OPTIONS,
+    n_traces=(2, MOST),
+)

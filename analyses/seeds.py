@@ -1,0 +1,132 @@
+"""What runs of different seeds say together, lazily: intervals over seeds and tasks, noise ceiling."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from analyses.inference import PARTS
+from analyses.inputs import variable
+from analyses.kernels import seeds as kernels
+from analyses.lazy import apply, require_dims
+from tracekit.errors import AnalysisError
+
+
+def seeds_interval(
+    recovery: xr.Dataset,
+    *,
+    dim: str = "run",
+    confidence: float = 0.95,
+    n_resamples: int = 9999,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Hierarchical bootstrap interval of the mean recovery score over runs of different seeds.
+
+    Runs are drawn with replacement, and within each drawn run its tasks; the score of each is taken anew, and
+    averaged. Drawing tasks adds a spread that is in the spread between runs already, so that plain two-stage
+    drawing counts it twice; here runs are first drawn together by that share [1]_. The level is raised for
+    few runs as in `recovery_interval`. The interval speaks of other seeds and other tasks of the same kind.
+    It is wider than need be where runs differ by their tasks alone, and needs five runs or more for what it
+    says (`docs/calibration.md`).
+
+    Parameters
+    ----------
+    recovery : Dataset
+        What `analyses.recovery` gives of several runs, with dim `dim`: `analyses.runs.over_runs`.
+    dim : str
+        The dim of runs, which differ by their seed.
+    confidence : float
+        Share of cases in which the interval is to hold the true score.
+    n_resamples : int
+        How many times runs and tasks are drawn.
+    seed : int
+        Seed of the drawing.
+
+    Returns
+    -------
+    Dataset
+        Dims (interval,); lazy if `recovery` is. mean_score, interval_low, interval_high, and n_runs. NaN
+        where a run lacks a score; the ends also with fewer than two runs.
+
+    Raises
+    ------
+    AnalysisError
+        If `recovery` is not the result of that analysis with dim `dim`, or an option is out of range.
+
+    References
+    ----------
+    .. [1] Davison, Hinkley (1997), Bootstrap methods and their application, section 3.8,
+       doi:10.1017/CBO9780511802843.
+
+    Examples
+    --------
+    >>> from analyses.recovery import recovery
+    >>> from tracekit.testing import synthetic_losses
+    >>> planted = (0.2, 0.25, 0.3, 0.25, 0.3)
+    >>> runs = [recovery(synthetic_losses(n_tasks=5, recovery_scores=[score])) for score in planted]
+    >>> result = seeds_interval(xr.concat(runs, "run")).isel(interval=0)
+    >>> [round(result[name].item(), 2) for name in ("interval_low", "mean_score", "interval_high")]
+    [0.21, 0.26, 0.3]
+    """
+    if not 0 < confidence < 1 or n_resamples < 1:
+        raise AnalysisError(
+            f"expected confidence between 0 and 1 and n_resamples of 1 or more, found {confidence} and "
+            f"{n_resamples}; 0.95 and 9999 are usual"
+        )
+    parts = [variable(recovery, name) for name in PARTS]
+    for part in parts:
+        require_dims(part, (dim, "task"))
+    counted = variable(recovery, "start_visit") >= 0
+    dims = (dim, "task")
+    result = apply(
+        kernels.hierarchical_intervals,
+        *parts,
+        counted.broadcast_like(parts[0]),
+        core=[(*dims, "interval")] * 4,
+        outputs=dict.fromkeys(("mean_score", "interval_low", "interval_high"), ("interval",)),
+        parameters={"confidence": confidence, "n_resamples": n_resamples, "seed": seed},
+    )
+    settings = {"confidence": confidence, "n_resamples": n_resamples, "seed": seed, "unit": "run and task"}
+    return result.assign(n_runs=recovery.sizes[dim]).assign_attrs(settings)
+
+
+def noise_ceiling(curves: xr.DataArray, *, dim: str = "run") -> xr.Dataset:
+    """Noise ceiling over seeds: how well the best account of runs could agree with each of them.
+
+    The upper bound is the mean correlation of each run with the mean of all, its own included; the lower one
+    that with the mean of all others. An account of the data that correlates as high as this with single runs
+    leaves nothing to be explained.
+
+    Parameters
+    ----------
+    curves : DataArray
+        Dims (`dim`, …), such as losses of several runs of the same order; all other dims are flattened.
+    dim : str
+        The dim of runs, which differ by their seed.
+
+    Returns
+    -------
+    Dataset
+        lower and upper, without dims; lazy if `curves` is. NaN with fewer than two runs, where a value is
+        NaN, and where a run is constant.
+
+    Raises
+    ------
+    AnalysisError
+        If `curves` lacks `dim`.
+
+    References
+    ----------
+    .. [1] Nili, Wingfield, Walther, Su, Marslen-Wilson, Kriegeskorte (2014), PLoS Comput. Biol. 10,
+       doi:10.1371/journal.pcbi.1003553.
+
+    Examples
+    --------
+    >>> curves = xr.DataArray([[0.0, 1.0, 2.0], [0.0, 1.0, 2.5], [0.0, 1.5, 2.0]], dims=("run", "visit"))
+    >>> {name: round(bound.item(), 3) for name, bound in noise_ceiling(curves).items()}
+    {'upper': 0.986, 'lower': 0.969}
+    """
+    require_dims(curves, (dim,))
+    plain = curves.drop_vars(curves.coords)
+    core = (dim, *(str(other) for other in curves.dims if other != dim))
+    outputs: dict[str, tuple[str, ...]] = {"upper": (), "lower": ()}
+    return apply(kernels.noise_ceiling, plain, core=[core], outputs=outputs)
