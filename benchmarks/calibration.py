@@ -291,10 +291,11 @@ def main() -> None:
 
 
 NOTES = """\
-What is outside says so. Seeds that do not differ but by their tasks get intervals wider than need be: with
-few seeds it cannot be known that they do not. With fewer than five seeds, intervals over seeds are too
-short where seeds differ most. `mantel` holds for residual cosines alone: of centered cosines of random
-walks it rejects in most runs.
+What is outside says so. `order_test` takes tasks for independent: noise that all tasks of a run share is
+not in its null, and runs of more seeds are needed to see it. Seeds that do not differ but by their tasks
+get intervals wider than need be: with few seeds it cannot be known that they do not. With fewer than five
+seeds, intervals over seeds are too short where seeds differ most. `mantel` holds for residual cosines
+alone: of centered cosines of random walks it rejects far too often.
 """
 
 if __name__ == "__main__":

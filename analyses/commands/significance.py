@@ -46,6 +46,7 @@ def report_recovery_test(dataset: xr.Dataset) -> Report:
             "Drop: mean loss between two visits less the last one, when what all tasks share at a snapshot "
             "is taken off. Null: once forgotten, a loss is stationary until the next visit; its curve is "
             "turned round at random. Unit: the task. One-sided.",
+            "Where tasks are still being forgotten up to the next visit, it finds less than there is.",
         ),
     )
 

@@ -33,7 +33,8 @@ def hierarchical_interval(
     shape = (n_resamples, len(scores))
     within = _deviations(np.stack([after, before, peak]), counted, shape[0], rng)
     drawn = rng.integers(len(scores), size=shape)
-    deviations = np.take_along_axis(within, drawn, axis=1)
+    # a seed drawn twice has its tasks drawn twice
+    deviations = within[rng.integers(n_resamples, size=shape), drawn]
     between = (scores[drawn] - scores.mean()) * _share_kept(scores, within)
     means = scores.mean() + (between + deviations).mean(axis=1)
     tail = (1 - expanded_level(confidence, len(scores))) / 2
