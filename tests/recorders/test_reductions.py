@@ -122,19 +122,22 @@ def test_what_is_recorded_is_the_reduction_of_what_is_recorded_in_full(recorded,
 
 
 class Failing(BaseRecorder):
+    def __init__(self, visit=5):
+        self.visit = visit
+
     def after_visit(self, visit, evaluation):
-        if visit.number == 5:
+        if visit.number == self.visit:
             raise RuntimeError("cut off")
 
 
 def test_a_run_that_was_cut_off_goes_on_with_the_same_bits(tmp_path):
-    def recorders(*more):
-        return [WeightRecorder(keep=[ALL, "sketch"]), *more, Checkpoints(every=2)]
+    def recorders(failing_visit=None):
+        return [WeightRecorder(keep=[ALL, "sketch"]), Failing(failing_visit), Checkpoints(every=2)]
 
     whole, cut = tmp_path / "whole.zarr", tmp_path / "cut.zarr"
     train(prepare(parse_configuration(TOY)), [Recording(whole, recorders())])
     with pytest.raises(RuntimeError, match="cut off"):
-        train(prepare(parse_configuration(TOY)), [Recording(cut, recorders(Failing()))])
+        train(prepare(parse_configuration(TOY)), [Recording(cut, recorders(failing_visit=5))])
     run = restore(prepare(parse_configuration(TOY)), cut)
     assert run.snapshots == 5
     train(run, [Recording(cut, recorders(), resume=True)])

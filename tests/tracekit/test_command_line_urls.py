@@ -31,10 +31,10 @@ def test_a_run_from_training_to_numbers(place):
     shown = json.loads(tracekit("show", url, "--json"))
     assert (shown["status"], shown["snapshots_committed"]) == ("complete", 10)
     assert shown["path"] == url
-    assert [kind["kind"] for kind in shown["kinds"]] == ["losses", "weights"]
+    assert [kind["kind"] for kind in shown["kinds"]] == ["losses", "recording", "weights"]
     numbers = json.loads(tracekit("analyze", "recovery", url, "--json"))
     assert numbers
-    assert open_trace(url)["weights"].sizes["visit"] == 2
+    assert open_trace(url)["weights"].sizes["visit"] == 3  # the last, too
 
 
 def test_a_run_taken_back_is_resumed_to_the_same_end(place):

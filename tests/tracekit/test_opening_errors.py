@@ -47,8 +47,8 @@ def test_another_zarr_store(tmp_path):
 
 
 def test_a_later_version(path):
-    edit(path / "zarr.json", attributes={"format": "tracekit", "format_version": 2})
-    with pytest.raises(NotATraceError, match="format version 2; this tracekit reads version 1: update it"):
+    edit(path / "zarr.json", attributes={"format": "tracekit", "format_version": 3})
+    with pytest.raises(NotATraceError, match="version 3; this tracekit reads versions 1 and 2: update it"):
         open_trace(path)
 
 
