@@ -18,8 +18,9 @@ help:
 demo: $(READY)
 	$(BIN)/tracekit demo --out $(OUT)
 
+# Two processes of one thread each: most tests wait, for disks and for processes of their own.
 test: $(READY) lint types contracts
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
