@@ -18,19 +18,18 @@ from tracekit.batches import Checkpoint, DeclaredRows
 from tracekit.buffers import QUEUE_BYTES
 from tracekit.checks import declaring
 from tracekit.codecs import CodecName
-from tracekit.columns import not_repeated
 from tracekit.committing import Committer, OnError, refusals
 from tracekit.counts import trim
 from tracekit.errors import TraceError, TraceWriteError
 from tracekit.following import follow
 from tracekit.layout import CLOCK, METADATA, ArrayLayout, group_metadata, rows_layout
 from tracekit.measuring import Written
+from tracekit.putting import check_row, compare_row, missing_of
 from tracekit.schedule import Plan, Visit
 from tracekit.schema import Rows, Series, field_records
 from tracekit.shards import write_row
 from tracekit.starting import Beginning, begin, take_up
 from tracekit.store import Durability, open_store
-from tracekit.stored import StoredRows
 from tracekit.teams import Jointly, Team, leads, stretches
 from tracekit.validation import check_declared
 
@@ -331,26 +330,12 @@ class TraceWriter:
         self.check()
         declared = self._declared(group)
         self._axes.place(declared, sample, self._next)
-        rows = declared.rows
-        name = f"{group}, {rows.sample} {sample}"
-        if sample not in declared.row_of:
-            raise TraceWriteError(f"{self.url}/{name} is not among the {rows.sample}s it was declared for")
-        if sample in declared.put:
-            raise TraceWriteError(f"{self.url}/{name} was put already")
-        if values.shape != rows.row_shape:
-            raise TraceWriteError(
-                f"{self.url}/{name}: expected shape {rows.row_shape} for dims {rows.dims[1:]}, found "
-                f"{values.shape}"
-            )
-        if declared.layout.bits_of and values.dtype != declared.layout.dtype:
-            raise TraceWriteError(
-                f"{self.url}/{name}: expected the bits of {declared.layout.bits_of} as uint16, found "
-                f"{values.dtype}; make them with tracekit.precision.to_bfloat16"
-            )
+        name = f"{group}, {declared.rows.sample} {sample}"
+        check_row(f"{self.url}/{name}", declared, sample, values)
         declared.put.add(sample)
-        cargo = Cargo(name, (group, sample))
-        work = self._write_row if declared.visit_of[sample] >= self.committed else self._compare_row
-        self._state.background.do(cargo, partial(work, declared, sample), values)
+        repeated = declared.visit_of[sample] < self.committed
+        work = partial(compare_row, self._store) if repeated else self._write_row
+        self._state.background.do(Cargo(name, (group, sample)), partial(work, declared, sample), values)
 
     def stretches(self, group: str) -> list[range]:
         """Give the columns of a row that each process of the team writes; one alone writes all of them."""
@@ -503,17 +488,6 @@ class TraceWriter:
         write_row(self._store, declared.layout, declared.row_of[sample], values, own)
         self.written.add(declared.rows.group, time.perf_counter() - began, values.nbytes)
 
-    def _compare_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
-        """Hold a row that a resumed run gives once more against the one that was committed."""
-        if sample in declared.gaps:
-            return
-        row, n_columns = declared.row_of[sample], values.shape[-1]
-        stored = StoredRows(self._store, declared.layout, np.array([row]), ((0, n_columns),), (n_columns,))
-        found = stored[0]
-        again = declared.layout.seen(np.ascontiguousarray(values, declared.layout.dtype))
-        if found.tobytes() != again.tobytes():
-            raise not_repeated(f"{self.url}/{declared.rows.group}, {declared.rows.sample} {sample}")
-
     def _declare_column(self, series: Series, sizes: tuple[int, ...]) -> None:
         layout = self._axes.series_layout(series, sizes)
         self._state.columns[layout.key] = self._declaring.column(layout, series.attributes)
@@ -542,13 +516,7 @@ class TraceWriter:
     def _check_complete(self, number: int, n_updates: int) -> None:
         if number != self._next:
             raise TraceWriteError(f"{self.url}: visit {self._next} is the next to commit, found {number}")
-        missing = [group for group, kind in self._state.rows.items() if kind.missing(number)]
-        expected = {"visit": number + 1, "update": n_updates}
-        missing += [
-            f"{key} ({column.n_samples} of {expected[column.layout.dims[0]]} samples)"
-            for key, column in self._state.columns.items()
-            if column.n_samples != expected[column.layout.dims[0]]
-        ]
+        missing = list(missing_of(number, n_updates, self._state.rows, self._state.columns))
         missing += self._declaring.undeclared()
         if missing:
             raise TraceWriteError(

@@ -97,10 +97,11 @@ def test_another_run_at_the_same_place_computes_anew(counted, tmp_path):
 @pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
 def test_every_analysis_comes_back_as_it_was(name, tmp_path):
     analysis = plugins.load("tracekit.analyses", name)
-    traces = [
-        open_trace(write_example_trace(tmp_path / f"{n}.zarr", n_tasks=4, n_epochs=3, order=f"order {n}"))
+    paths = [
+        write_example_trace(tmp_path / f"{n}.zarr", n_tasks=4, n_epochs=3, n_probes=5, order=f"order {n}")
         for n in range(analysis.n_traces[0])
     ]
+    traces = [open_trace(path) for path in paths]
     store = open_store("memory://datasets-of-every-analysis")
     computed = analysis.build(*traces).compute()
     write_dataset(store, name, computed, {})
