@@ -66,9 +66,10 @@ def test_every_analysis(place, tmp_path):
     for name in plugins.names("tracekit.analyses"):
         analysis = plugins.load("tracekit.analyses", name)
         n_traces = analysis.n_traces[1]
-        xr.testing.assert_equal(
-            analysis.build(*there[:n_traces]).compute(), analysis.build(*here[:n_traces]).compute()
+        left, right = (
+            analysis.build(*traces[:n_traces]).drop_vars(CLOCKS, errors="ignore") for traces in (there, here)
         )
+        xr.testing.assert_equal(left.compute(), right.compute())
 
 
 def test_who_follows_a_run_sees_committed_visits_only(place):

@@ -120,10 +120,10 @@ def wider(name, shape):
 
 
 def test_a_kind_that_some_runs_lack_is_missing_in_them(folder):
-    shutil.rmtree(folder / "adam-0.zarr" / "weights")
-    weights = open_traces(f"{folder}/*.zarr")["weights"]["layer.bias"]
-    assert np.isnan(weights.sel(run="adam-0").values).all()
-    assert np.isfinite(weights.sel(run="adam-1").values).all()
+    write(folder / "with-activations.zarr", "adam", 2, 0.001, n_probes=3)
+    layer = open_traces(f"{folder}/*.zarr")["activations"]["layer"]
+    assert np.isnan(layer.sel(run="adam-0").values).all()
+    assert np.isfinite(layer.sel(run="with-activations").values).all()
 
 
 def test_runs_that_cannot_be_opened_are_each_named(folder):
