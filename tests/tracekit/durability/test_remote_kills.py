@@ -90,8 +90,8 @@ def test_a_run_killed_while_it_puts_a_visit_resumes(s3, server, never_stopped, c
     url = f"{s3}/run.zarr"
     killed = start("train", TOY, *SMALL, "--out", url)
     kill_at_request(killed, server, "/weights/values/c/2/", 0)
-    # weights are recorded every fifth visit: visits 0 to 9 were committed before those of visit 10 were put
-    assert check(url, never_stopped, checks, 10) < N_SNAPSHOTS
+    # commits follow behind the training: which visits were visible when it was killed is left to chance
+    assert check(url, never_stopped, checks, 0) < N_SNAPSHOTS
 
 
 @pytest.mark.slow
