@@ -32,14 +32,15 @@ gram_matrix = weights @ weights.T
 """
 
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
+from tracekit.testing import peak_memory
 path, saved = sys.argv[1:]
 started = time.perf_counter()
 {code}
 seconds = time.perf_counter() - started
 np.save(saved, gram_matrix)
-peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak_mib = peak_memory() / 2**20
 print(json.dumps({{"seconds": seconds, "peak_mib": peak_mib}}))
 """
 

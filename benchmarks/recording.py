@@ -20,7 +20,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -32,6 +31,8 @@ from typing import Any
 import torch
 from recording_arms import ARMS, BASELINE, FLOOR, PEER, QUEUE_BYTES, Arm
 from recording_model import Training
+
+from tracekit.testing import peak_memory
 
 AIMS = {
     "tracekit, none": "stall <= 1.5 x clone, CPU <= 1.25 x safetensors",
@@ -47,7 +48,7 @@ def measure(arm: Arm, folder: Path, n_steps: int) -> dict[str, Any]:
     training.backward()  # memory that the training itself takes is there
     training.optimizer.step()
     arm.start(training, folder, n_steps)
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, began = peak_memory(), time.process_time()
     for step in range(n_steps):
         started = time.thread_time()
         training.backward()
@@ -59,7 +60,7 @@ def measure(arm: Arm, folder: Path, n_steps: int) -> dict[str, Any]:
         stalls.append(stall + _wall(lambda step=step: arm.after_update(training, step)))
     arm.finish()
     seconds = time.process_time() - began - training_seconds
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    peak = peak_memory() - before
     files = [file for file in folder.rglob("*") if file.is_file()]
     return {
         "stall": 1e3 * statistics.median(stalls),
@@ -67,7 +68,7 @@ def measure(arm: Arm, folder: Path, n_steps: int) -> dict[str, Any]:
         "MB": sum(file.stat().st_size for file in files) / 1e6 / n_steps,
         "files": len(files),
         "read": 1e3 * min(_wall(arm.read) for _ in range(3)) if arm.read() is not None else float("nan"),
-        "peak": peak / 1e3,
+        "peak": peak / 1e6,
         "digest": training.digest(),
     }
 

@@ -30,6 +30,7 @@ from read_arms import Arm, Arms, decoding, reads
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
 from tracekit.codecs import CodecName
+from tracekit.testing import peak_memory
 
 MEGABYTE_FIELD, KILOBYTE_FIELD = "layer5.mlp.weight", "layer5.norm.weight"
 FIELDS = tuple(
@@ -146,17 +147,15 @@ def memory(folder: Path, arguments: argparse.Namespace) -> None:
 
 def peak_of(path: str, n_bytes: str, codec: CodecName) -> None:
     """Write three visits of one large row, and print the bytes of memory taken beyond it."""
-    import resource
-
     row = np.random.default_rng(0).standard_normal(int(n_bytes) // 4, np.float32)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     plan = Plan(np.zeros((1, 2), np.int64), 1, 1)
     with TraceWriter.create(path, plan, codec=codec) as trace:  # type: ignore[arg-type]
         trace.declare_rows(Rows("weights", (Field("w", row.shape),), (0, 1, 2)))
         for number in range(3):
             trace.put_row("weights", number, row)
             trace.commit(plan.visit(number))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+    print(peak_memory() - before)
 
 
 def visits(folder: Path, arguments: argparse.Namespace) -> None:

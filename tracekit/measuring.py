@@ -10,7 +10,9 @@ series                       dims                meaning
 ===========================  ==================  ======================================================
 
 Rows are written behind the back of the training: what is written of a visit may be told with the next one,
-and what is written after the last commit is not told. Nothing of this is compared when a run is repeated.
+and what is written after the last commit is not told. The last `recorder` is the commit: what it takes of the
+training, once all recorders have seen a visit, is told with the next one. Nothing of this is compared when a run
+is repeated.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from contextlib import contextmanager
 from tracekit.schema import Series
 
 MEASURES = "recording"
+COMMIT = "commit"
 SERIES = (
     Series(MEASURES, "capture_milliseconds", dims=("recorder",), units="ms"),
     Series(MEASURES, "wait_milliseconds", dims=("recorder",), units="ms"),

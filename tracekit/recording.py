@@ -11,7 +11,7 @@ from tracekit.buffers import QUEUE_BYTES
 from tracekit.codecs import CodecName
 from tracekit.committing import OnError
 from tracekit.errors import TraceWriteError
-from tracekit.measuring import MEASURES, SERIES, Stopwatch, names_of
+from tracekit.measuring import COMMIT, MEASURES, SERIES, Stopwatch, names_of
 from tracekit.protocols import Evaluation, Recorder, Run
 from tracekit.schedule import Update, Visit
 from tracekit.store import Durability
@@ -75,7 +75,7 @@ class Recording:
         self._overwrite = overwrite
         self._resume = resume
         self._trace: TraceWriter | None = None
-        self._stopwatch = Stopwatch(len(self._recorders))
+        self._stopwatch = Stopwatch(len(self._recorders) + 1)
         self._measured = False
         self._kinds: tuple[str, ...] = ()
         self._n_updates = 0
@@ -143,7 +143,8 @@ class Recording:
                 recorder.after_visit(visit, evaluation)
         if self._trace is not None:
             self._put_measures(self._trace)
-            self._trace.commit(visit, self._n_updates, wait=False)
+            with self._stopwatch.running(len(self._recorders), self._waited):
+                self._trace.commit(visit, self._n_updates, wait=False)
 
     def finish(self, error: BaseException | None) -> None:
         """Remove all hooks and close the trace, which keeps every committed visit. May be called twice."""
@@ -159,7 +160,7 @@ class Recording:
         self._measured = trace.may_have(MEASURES) and bool(self._recorders)
         if self._measured:
             self._kinds = trace.kinds
-            labels = {"recorder": names_of(self._recorders), "kind": self._kinds}
+            labels = {"recorder": [*names_of(self._recorders), COMMIT], "kind": self._kinds}
             trace.declare_series([each for each in SERIES if labels[each.dims[0]]], labels=labels)
 
     def _put_measures(self, trace: TraceWriter) -> None:

@@ -3,6 +3,7 @@
 from tracekit.testing.conformance import ConformanceError, check_analysis
 from tracekit.testing.laziness import ComputedError, no_compute
 from tracekit.testing.losses import cyclic_order, synthetic_losses
+from tracekit.testing.memory import peak_memory
 from tracekit.testing.traces import synthetic_trace
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "check_analysis",
     "cyclic_order",
     "no_compute",
+    "peak_memory",
     "synthetic_losses",
     "synthetic_trace",
 ]
