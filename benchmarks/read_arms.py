@@ -19,8 +19,8 @@ import numpy.typing as npt
 import zarr
 
 from tracekit import Field, load, open_trace
-from tracekit.layout import read_layout
-from tracekit.shards import read_index
+from tracekit.format.layout import read_layout
+from tracekit.format.shards import read_index
 from tracekit.store import LocalStore
 
 Arm = Callable[[int], Any]

@@ -29,7 +29,7 @@ import safetensors.numpy
 from read_arms import Arm, Arms, decoding, reads
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
-from tracekit.codecs import CodecName
+from tracekit.format.codecs import CodecName
 from tracekit.testing import peak_memory
 
 MEGABYTE_FIELD, KILOBYTE_FIELD = "layer5.mlp.weight", "layer5.norm.weight"

@@ -17,10 +17,10 @@ from recorders.tensors import fields_of, row_dtype
 from recorders.undisturbed import undisturbed
 from tracekit.cadence_forms import WhenForm
 from tracekit.errors import ConfigurationError
+from tracekit.format.schema import Field, Rows
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Visit
-from tracekit.schema import Field, Rows
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 Pool = Literal["none", "mean"]
 Captured = dict[str, torch.Tensor]

@@ -8,7 +8,7 @@ from tracekit.cadences import cadence_over
 from tracekit.errors import ConfigurationError
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Plan, Update, Visit
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 
 class BaseRecorder:

@@ -7,10 +7,10 @@ import torch
 
 from recorders.base import BaseRecorder
 from recorders.statistics import norms
+from tracekit.format.schema import Series
 from tracekit.protocols import Run
 from tracekit.schedule import Update
-from tracekit.schema import Series
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 GROUP = "gradient_norms"
 

@@ -11,10 +11,10 @@ from recorders.tensors import fields_of, row_dtype
 from recorders.undisturbed import undisturbed
 from recorders.updates import UpdateChoice, Updates
 from tracekit.cadence_forms import WhenForm
+from tracekit.format.schema import Rows
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
-from tracekit.schema import Rows
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 GROUP = "gradients"
 TASK_GROUP = "task_gradients"

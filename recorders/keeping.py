@@ -18,10 +18,10 @@ from recorders.reductions import Reductions
 from recorders.sketches import Sketch
 from recorders.tensors import Tensors, copy_into, torch_view
 from tracekit.errors import ConfigurationError
+from tracekit.format.schema import Rows
 from tracekit.plugins import suggestion
 from tracekit.protocols import Run
-from tracekit.schema import Rows
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 
 class Form(Protocol):

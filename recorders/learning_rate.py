@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from recorders.base import BaseRecorder
 from recorders.steps import innermost
+from tracekit.format.schema import Series
 from tracekit.protocols import Run
 from tracekit.schedule import Update
-from tracekit.schema import Series
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 GROUP = "learning_rates"
 

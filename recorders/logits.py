@@ -12,10 +12,10 @@ from recorders.probes import chosen_probes, method_of_tasks
 from recorders.tensors import row_dtype
 from recorders.undisturbed import undisturbed
 from tracekit.cadence_forms import WhenForm
+from tracekit.format.schema import Field, Rows
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Visit
-from tracekit.schema import Field, Rows
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 GROUP = "logits"
 

@@ -18,8 +18,8 @@ from recorders.teams import TorchTeam, team_of, unwrapped
 from recorders.undisturbed import undisturbed
 from tracekit.errors import ConfigurationError, TraceWarning, TraceWriteError
 from tracekit.protocols import Evaluation, Recorder, Run, TaskSet
-from tracekit.recording import Recording
 from tracekit.schedule import NOTHING, OpenPlan, Plan, Update, Visit
+from tracekit.writing.recording import Recording
 
 NO_LOSS = float("nan")
 NOT_KNOWN = float("nan")

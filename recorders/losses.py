@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from recorders.base import BaseRecorder
+from tracekit.format.schema import Series
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
-from tracekit.schema import Series
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 GROUP = "losses"
 

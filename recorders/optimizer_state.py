@@ -13,10 +13,10 @@ from recorders.steps import innermost
 from recorders.tensors import fields_of, row_dtype
 from tracekit.cadence_forms import WhenForm
 from tracekit.errors import ConfigurationError
+from tracekit.format.schema import Rows
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Visit
-from tracekit.schema import Rows
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 PREFIX = "optimizer_"
 UNITS = {

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from recorders.tensors import Tensors, copy_into
-from tracekit.precision import array_dtype
+from tracekit.format.precision import array_dtype
+from tracekit.format.schema import Rows
 from tracekit.protocols import Run
-from tracekit.schema import Rows
 
 Precision = Literal["bfloat16", "float16", "float32"]
 

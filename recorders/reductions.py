@@ -14,9 +14,9 @@ from recorders.references import References
 from recorders.statistics import Floats, Many
 from recorders.tensors import Tensors
 from tracekit.errors import ConfigurationError
+from tracekit.format.schema import Field, Rows
 from tracekit.plugins import suggestion
 from tracekit.protocols import Run
-from tracekit.schema import Field, Rows
 
 SUFFIX = "_reductions"
 STATISTICS = (

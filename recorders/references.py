@@ -8,8 +8,8 @@ import torch
 from recorders import statistics
 from recorders.statistics import Floats, Many
 from tracekit.errors import ConfigurationError
+from tracekit.format.schema import Rows
 from tracekit.protocols import Run
-from tracekit.schema import Rows
 
 
 class References:

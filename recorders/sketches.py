@@ -13,8 +13,8 @@ import torch
 from recorders.count_sketch import TABLE, CountSketch
 from recorders.tensors import Tensors
 from tracekit.errors import ConfigurationError
+from tracekit.format.schema import Field, Rows
 from tracekit.protocols import Run
-from tracekit.schema import Field, Rows
 
 SUFFIX = "_sketch"
 Per = Literal["model", "tensor"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracekit.schema import Field
+from tracekit.format.schema import Field
 
 Tensors: TypeAlias = Sequence[torch.Tensor | None]
 """The tensors of a row, in the order of its fields; None stands for zeros."""

@@ -8,10 +8,10 @@ from recorders.base import TensorRecorder
 from recorders.keeping import Kept
 from recorders.probes import method_of_tasks
 from recorders.undisturbed import undisturbed
+from tracekit.format.schema import Field, Rows
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Visit
-from tracekit.schema import Field, Rows
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 GROUP = "token_losses"
 

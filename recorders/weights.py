@@ -7,10 +7,10 @@ from recorders.keeping import Keep, Kept
 from recorders.selection import Selection, select_parameters
 from recorders.tensors import fields_of, row_dtype
 from tracekit.cadence_forms import WhenForm
+from tracekit.format.schema import Rows
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Visit
-from tracekit.schema import Rows
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 GROUP = "weights"
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracekit.collection import open_traces
     from tracekit.errors import TracekitError
-    from tracekit.reading import open_trace
-    from tracekit.recording import Recording
+    from tracekit.format.schema import Field, Rows, Series
+    from tracekit.reading.opening import open_trace
+    from tracekit.reading.tensors import flat, kinds, load
     from tracekit.schedule import Plan, Update, Visit
-    from tracekit.schema import Field, Rows, Series
-    from tracekit.tensors import flat, kinds, load
-    from tracekit.truncation import rollback
-    from tracekit.writer import TraceWriter
+    from tracekit.writing.recording import Recording
+    from tracekit.writing.truncation import rollback
+    from tracekit.writing.writer import TraceWriter
 
 __all__ = [
     "Field",
@@ -39,13 +39,13 @@ __all__ = [
 _HOMES = {
     "collection": ("open_traces",),
     "errors": ("TracekitError",),
-    "tensors": ("flat", "kinds", "load"),
-    "reading": ("open_trace",),
-    "recording": ("Recording",),
+    "format.schema": ("Field", "Rows", "Series"),
+    "reading.opening": ("open_trace",),
+    "reading.tensors": ("flat", "kinds", "load"),
     "schedule": ("Plan", "Update", "Visit"),
-    "schema": ("Field", "Rows", "Series"),
-    "truncation": ("rollback",),
-    "writer": ("TraceWriter",),
+    "writing.recording": ("Recording",),
+    "writing.truncation": ("rollback",),
+    "writing.writer": ("TraceWriter",),
 }
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from recorders import GradientRecorder, LossRecorder, WeightRecorder, record
-from tracekit.marker import read_marker
+from tracekit.format.marker import read_marker
 from tracekit.store import LocalStore
 
 VISITS, UPDATES, BATCH = 3, 2, 8

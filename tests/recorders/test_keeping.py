@@ -7,7 +7,7 @@ import torch
 from recorders import ActivationRecorder, GradientRecorder, TaskGradientRecorder, WeightRecorder
 from recorders.keeping import Kept, parse_keep
 from tracekit.errors import ConfigurationError
-from tracekit.schema import Field, Rows
+from tracekit.format.schema import Field, Rows
 
 
 class Trace:

@@ -7,7 +7,7 @@ import torch
 from recorders import GradientRecorder, WeightRecorder
 from recorders.tensors import copy_into, row_dtype
 from tracekit import Recording, flat, open_trace
-from tracekit.precision import array_dtype, from_bfloat16
+from tracekit.format.precision import array_dtype, from_bfloat16
 from tracekit.training import parse_configuration, prepare, train
 
 HALF, BRAIN, SINGLE, DOUBLE = torch.float16, torch.bfloat16, torch.float32, torch.float64

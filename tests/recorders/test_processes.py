@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tracekit import open_trace
-from tracekit.verify import verify
+from tracekit.checking.verify import verify
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = Path(__file__).parent / "job.py"

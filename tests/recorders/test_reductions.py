@@ -10,7 +10,7 @@ from recorders import ActivationRecorder, BaseRecorder, GradientRecorder, TaskGr
 from recorders.reductions import STATISTICS, Reductions
 from tracekit import Recording, flat, open_trace
 from tracekit.errors import ConfigurationError
-from tracekit.schema import Field, Rows
+from tracekit.format.schema import Field, Rows
 from tracekit.training import parse_configuration, prepare, restore, train
 from tracekit.training.checkpoints import Checkpoints
 

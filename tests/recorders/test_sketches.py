@@ -9,7 +9,7 @@ from recorders.count_sketch import TABLE, CountSketch, draw
 from recorders.sketches import Sketch
 from tracekit import Recording, flat, open_trace
 from tracekit.errors import ConfigurationError
-from tracekit.schema import Field, Rows
+from tracekit.format.schema import Field, Rows
 from tracekit.training import parse_configuration, prepare, train
 
 SHAPES = ((37, 20), (5,), (64,), (301,))

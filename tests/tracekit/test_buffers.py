@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from tracekit.buffers import RowBuffers
+from tracekit.writing.buffers import RowBuffers
 
 FLOAT = np.dtype("<f4")
 

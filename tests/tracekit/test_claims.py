@@ -13,12 +13,13 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from tracekit import Plan, TraceWriter, open_trace, processes
-from tracekit.claims import CLAIMS_KEY, Holder, take_claim
+from tracekit import Plan, TraceWriter, open_trace
 from tracekit.errors import TraceInUseError, TraceWarning
-from tracekit.marker import MARKER_KEY
+from tracekit.format.marker import MARKER_KEY
 from tracekit.store import LocalStore, open_store
 from tracekit.testing.written import write_example_trace
+from tracekit.writing import processes
+from tracekit.writing.claims import CLAIMS_KEY, Holder, take_claim
 
 PLAN = Plan(np.array([[0, 1]]), n_tasks=2, updates_per_visit=1)
 

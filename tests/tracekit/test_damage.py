@@ -10,14 +10,15 @@ import pytest
 from click.testing import CliRunner
 from hostile.sound import read_everything, write_base
 
-from tracekit import Field, Plan, Rows, Series, TraceWriter, layout, open_trace
+from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
+from tracekit.checking.verify import verify
 from tracekit.cli.verify import verify as command
-from tracekit.copies import COPIES_KEY, read_copies
 from tracekit.errors import DamagedTraceError, TraceError
+from tracekit.format import layout
+from tracekit.format.copies import COPIES_KEY, read_copies
 from tracekit.store import LocalStore
 from tracekit.store.memory import MemoryStore
-from tracekit.truncation import rollback
-from tracekit.verify import verify
+from tracekit.writing.truncation import rollback
 
 EDGE = ((0, 1), (0, 0, 1), (0, 1, 1))  # rows of 23 elements are three chunks of 8, in shards of two
 

@@ -13,7 +13,7 @@ from tracekit import Field, Plan, Rows, Series, TraceWriter
 from tracekit.cli.plan import plan as plan_command
 from tracekit.cli.train import train as train_command
 from tracekit.errors import TraceWriteError
-from tracekit.estimate import CountingWriter, free_bytes, require_space
+from tracekit.writing.estimate import CountingWriter, free_bytes, require_space
 
 PLAN = Plan(np.tile(np.arange(3), (4, 1)), n_tasks=3, updates_per_visit=2)
 TOY = "tasks: {kind: toy}\ntraining: {epochs: 2}\nrecorders: [{kind: losses}, {kind: weights, every: 5}]\n"

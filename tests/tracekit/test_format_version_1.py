@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tracekit import flat, open_trace
-from tracekit.verify import verify
+from tracekit.checking.verify import verify
 
 FOLDER = Path(__file__).parents[1] / "data" / "trace_v1"
 spec = importlib.util.spec_from_file_location("write_trace_v1", FOLDER / "write.py")

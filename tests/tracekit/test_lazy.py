@@ -10,8 +10,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracekit import Field, Plan, Rows, TraceWriter, flat, layout, load, open_trace, sharing, stored, together
-from tracekit.lazy import StoredArray
+from tracekit import Field, Plan, Rows, TraceWriter, flat, load, open_trace
+from tracekit.format import layout
+from tracekit.reading import sharing, stored, together
+from tracekit.reading.lazy import StoredArray
 from tracekit.store import LocalStore
 from tracekit.testing import ComputedError, no_compute
 

@@ -11,14 +11,14 @@ import xarray as xr
 import zarr
 
 from tracekit import Field, Rows, Series, TraceWriter, open_trace
-from tracekit.background import Cargo
+from tracekit.checking.verify import verify
 from tracekit.errors import DamagedTraceError, TraceError, TraceWriteError
-from tracekit.layout import CAPACITY
-from tracekit.marker import read_marker
+from tracekit.format.layout import CAPACITY
+from tracekit.format.marker import read_marker
 from tracekit.schedule import NOTHING, OpenPlan, Visit
 from tracekit.store import LocalStore
-from tracekit.truncation import rollback
-from tracekit.verify import verify
+from tracekit.writing.background import Cargo
+from tracekit.writing.truncation import rollback
 
 PLAN = OpenPlan(n_tasks=2)
 N_COLUMNS = 6

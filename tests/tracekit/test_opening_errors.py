@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tracekit import open_trace
-from tracekit.documents import seal
 from tracekit.errors import DamagedTraceError, NotATraceError, TraceError, TraceNotFoundError
+from tracekit.format.documents import seal
 from tracekit.testing.written import write_example_trace
 
 

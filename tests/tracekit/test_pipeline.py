@@ -258,9 +258,9 @@ PEAK = """
 import sys
 from pathlib import Path
 import numpy as np
-from tracekit.layout import rows_layout
-from tracekit.schema import Field, Rows
-from tracekit.shards import write_row
+from tracekit.format.layout import rows_layout
+from tracekit.format.schema import Field, Rows
+from tracekit.format.shards import write_row
 from tracekit.store import LocalStore
 from tracekit.testing import peak_memory
 row = np.random.default_rng(0).standard_normal(20_000_000, np.float32)

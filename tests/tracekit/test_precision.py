@@ -8,14 +8,14 @@ import torch
 import zarr
 
 from tracekit import Field, Plan, Rows, TraceWriter, flat, open_trace
-from tracekit.documents import seal
+from tracekit.checking.verify import verify
 from tracekit.errors import NotATraceError, TraceError, TraceWriteError
-from tracekit.estimate import CountingWriter
-from tracekit.layout import read_layout
-from tracekit.precision import MISSING_BFLOAT16, from_bfloat16, to_bfloat16
+from tracekit.format.documents import seal
+from tracekit.format.layout import read_layout
+from tracekit.format.precision import MISSING_BFLOAT16, from_bfloat16, to_bfloat16
 from tracekit.store import LocalStore
-from tracekit.truncation import rollback
-from tracekit.verify import verify
+from tracekit.writing.estimate import CountingWriter
+from tracekit.writing.truncation import rollback
 
 PLAN = Plan(np.array([[0, 1]]), n_tasks=2, updates_per_visit=1)
 EVERY = np.arange(1 << 16, dtype=np.uint16)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
-from tracekit.background import Cargo
 from tracekit.errors import TraceError, TraceNotFoundError, TraceRolledBackError, TraceWriteError
-from tracekit.marker import MARKER_KEY, read_marker
+from tracekit.format.marker import MARKER_KEY, read_marker
 from tracekit.store import open_store
-from tracekit.truncation import rollback
+from tracekit.writing.background import Cargo
+from tracekit.writing.truncation import rollback
 
 PLAN = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=2)
 WEIGHTS = np.random.default_rng(0).standard_normal((5, 6)).astype("f4")

@@ -7,14 +7,14 @@ import zarr
 from click.testing import CliRunner
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, flat, open_trace
+from tracekit.checking.faults import written
+from tracekit.checking.verify import verify
 from tracekit.cli.show import show
 from tracekit.errors import NotATraceError, TraceRolledBackError, TraceWarning, TraceWriteError
-from tracekit.estimate import CountingWriter
-from tracekit.faults import written
 from tracekit.schedule import OpenPlan
 from tracekit.store import LocalStore
-from tracekit.truncation import rollback
-from tracekit.verify import verify
+from tracekit.writing.estimate import CountingWriter
+from tracekit.writing.truncation import rollback
 
 PLAN = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=3)
 UPDATES = (0, 2, 3, 5, 9, 11)
@@ -239,7 +239,7 @@ def test_what_will_be_written_is_known_before(path):
 def test_gaps_that_were_never_planned_are_refused(path, gaps):
     import json
 
-    from tracekit.documents import seal
+    from tracekit.format.documents import seal
 
     file = path / "moments/zarr.json"
     document = json.loads(file.read_text())

@@ -8,13 +8,13 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracekit import layout as layouts
 from tracekit.errors import DamagedTraceError
-from tracekit.layout import METADATA, rows_layout, series_layout
-from tracekit.parts import Wanted, parts_of_row
-from tracekit.pieces import read_pieces
-from tracekit.schema import Field, Rows, Series
-from tracekit.shards import write_row
+from tracekit.format import layout as layouts
+from tracekit.format.layout import METADATA, rows_layout, series_layout
+from tracekit.format.schema import Field, Rows, Series
+from tracekit.format.shards import write_row
+from tracekit.reading.parts import Wanted, parts_of_row
+from tracekit.reading.pieces import read_pieces
 from tracekit.store import LocalStore
 
 

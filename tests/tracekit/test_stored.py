@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 
-from tracekit import Field, Plan, Rows, TraceWriter, layout, open_trace
-from tracekit.codecs import Codec
-from tracekit.layout import ArrayLayout
-from tracekit.lazy import StoredArray
+from tracekit import Field, Plan, Rows, TraceWriter, open_trace
+from tracekit.format import layout
+from tracekit.format.codecs import Codec
+from tracekit.format.layout import ArrayLayout
+from tracekit.reading.lazy import StoredArray
+from tracekit.reading.stored import StoredRows
 from tracekit.store import LocalStore
-from tracekit.stored import StoredRows
 
 SHAPE = (5, 2, 6, 7)
 VALUES = np.arange(np.prod(SHAPE), dtype="f4").reshape(SHAPE)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tracekit import Field, Plan, Rows, TraceWriter, open_trace
-from tracekit.checks import MalformedError
 from tracekit.errors import TraceWriteError
-from tracekit.tensor_axes import check_axes
+from tracekit.format.checks import MalformedError
+from tracekit.format.tensor_axes import check_axes
 
 PLAN = Plan(np.array([[0, 1]]), n_tasks=2, updates_per_visit=1)
 LABELS = {"tensor": ("a", "b", "c")}

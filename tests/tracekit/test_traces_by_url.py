@@ -13,6 +13,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 from tracekit import Plan, TraceWriter, open_trace, plugins
+from tracekit.checking.verify import verify
 from tracekit.cli.main import cli
 from tracekit.errors import (
     DamagedTraceError,
@@ -21,10 +22,9 @@ from tracekit.errors import (
     TraceExistsError,
     TraceNotFoundError,
 )
-from tracekit.schema import Field, Rows, Series
+from tracekit.format.schema import Field, Rows, Series
 from tracekit.store import open_store
 from tracekit.testing.written import write_example_trace
-from tracekit.verify import verify
 
 PLAN = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=1)
 WEIGHTS = np.random.default_rng(0).standard_normal((5, 24)).astype("f4")
@@ -92,7 +92,7 @@ KILLED = """
 import sys, time
 sys.path.insert(0, {folder!r})
 from test_traces_by_url import *
-from tracekit.background import Cargo
+from tracekit.writing.background import Cargo
 trace = start({url!r})
 for number in range(3):
     put(trace, number)

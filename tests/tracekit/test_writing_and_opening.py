@@ -7,7 +7,7 @@ import zarr
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, flat, kinds, open_trace
 from tracekit.errors import TraceError, TraceExistsError, TraceWriteError
-from tracekit.layout import METADATA
+from tracekit.format.layout import METADATA
 from tracekit.store import LocalStore
 from tracekit.testing.written import write_example_trace
 

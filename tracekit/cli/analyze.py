@@ -129,7 +129,7 @@ def _click_type(hint: Any) -> Any:
 
 
 def _opened(analysis: Analysis, runs: tuple[str, ...]) -> list[xr.DataTree]:
-    from tracekit.reading import open_trace
+    from tracekit.reading.opening import open_trace
 
     fewest, most = analysis.n_traces
     if not fewest <= len(runs) <= most:

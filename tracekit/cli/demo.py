@@ -86,7 +86,7 @@ def _ensure_run(configuration: Configuration, path: Path, order: str) -> None:
 
 
 def _status(path: Path, configuration: Configuration) -> str:
-    from tracekit.reading import open_trace
+    from tracekit.reading.opening import open_trace
 
     if not path.exists():
         return "absent"
@@ -101,7 +101,7 @@ def _status(path: Path, configuration: Configuration) -> str:
 
 def _print_numbers(paths: dict[str, Path]) -> None:
     from tracekit.cli.output import print_report
-    from tracekit.reading import open_trace
+    from tracekit.reading.opening import open_trace
 
     traces = {order: open_trace(path) for order, path in paths.items()}
     recovery = plugins.load("tracekit.analyses", "recovery")
@@ -113,7 +113,7 @@ def _print_numbers(paths: dict[str, Path]) -> None:
 
 def _draw(paths: dict[str, Path], out: Path) -> None:
     from tracekit.cli.figures import draw_all
-    from tracekit.reading import open_trace
+    from tracekit.reading.opening import open_trace
 
     click.echo("Figures:")
     draw_all({order: open_trace(path) for order, path in paths.items()}, out, formats=("png", "pdf"))

@@ -57,7 +57,7 @@ def figures(
       tracekit figures demo/cyclic.zarr demo/shuffled.zarr --out figures
       tracekit figures run.zarr --out figures --only recovery --format svg
     """
-    from tracekit.reading import open_trace
+    from tracekit.reading.opening import open_trace
 
     traces = labelled([open_trace(run) for run in runs])
     with computing(scheduler, shown=False) as compute:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from tracekit.schema import Field
+from tracekit.format.schema import Field
 
 MOST_STRETCHES = 8
 LEAST_IN_STRETCH = 3

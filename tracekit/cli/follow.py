@@ -46,7 +46,7 @@ def read_progress(run: str) -> Progress:
     """Open a trace, and look how far it is now."""
     import xarray as xr
 
-    from tracekit.reading import open_trace
+    from tracekit.reading.opening import open_trace
 
     trace = open_trace(run)
     losses = trace["losses"].to_dataset() if "losses" in trace.children else xr.Dataset()

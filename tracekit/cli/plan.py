@@ -12,7 +12,7 @@ import click
 from tracekit.cli.parameters import TRACE
 
 if TYPE_CHECKING:
-    from tracekit.estimate import PlannedKind
+    from tracekit.writing.estimate import PlannedKind
 
 COLUMNS = ("kind", "tensors", "type", "rows", "bytes of a row", "bytes in all", "files")
 
@@ -37,8 +37,8 @@ def plan(
     """
     from tracekit.cli.output import as_json, print_table, size
     from tracekit.cli.runs import make_recorders, read_configuration
-    from tracekit.estimate import free_bytes, planned_kinds
     from tracekit.training import prepare
+    from tracekit.writing.estimate import free_bytes, planned_kinds
 
     settings = read_configuration(configuration, overrides)
     run = prepare(settings)

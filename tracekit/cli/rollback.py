@@ -22,10 +22,10 @@ def rollback(run: str, snapshots: int | None, force_claim: bool) -> None:
       tracekit rollback run.zarr --to 20
       tracekit rollback s3://bucket/runs/toy.zarr
     """
-    from tracekit.checkpoints import usable_checkpoints
-    from tracekit.marker import require_marker
+    from tracekit.format.checkpoints import usable_checkpoints
+    from tracekit.format.marker import require_marker
     from tracekit.store import open_store
-    from tracekit.truncation import rollback as drop
+    from tracekit.writing.truncation import rollback as drop
 
     store = open_store(run)
     before = require_marker(store).committed

@@ -43,8 +43,8 @@ def make_recorders(configuration: Configuration) -> list[Recorder]:
 
 def read_recorded_configuration(path: str) -> Configuration:
     """Read the configuration of a recorded run."""
-    from tracekit.documents import read_document
-    from tracekit.layout import METADATA
+    from tracekit.format.documents import read_document
+    from tracekit.format.layout import METADATA
     from tracekit.store import open_store
 
     try:
@@ -74,8 +74,8 @@ def record_run(
     `settings` are those of `Recording`.
     """
     from tracekit.cli.progress import RunProgress, waiting
-    from tracekit.estimate import planned_kinds, require_space
-    from tracekit.recording import Recording
+    from tracekit.writing.estimate import planned_kinds, require_space
+    from tracekit.writing.recording import Recording
 
     with waiting(f"preparing documents and model for {label}"):
         from tracekit.training import prepare, restore, train

@@ -36,7 +36,7 @@ def show(run: str, as_document: bool, configuration: bool, following: bool, inte
 def describe(run: str, *, as_document: bool = False, configuration: bool = False) -> None:
     """Print what a trace holds."""
     from tracekit.cli.output import as_json, print_table, text
-    from tracekit.reading import open_trace
+    from tracekit.reading.opening import open_trace
 
     trace = open_trace(run)
     facts, kinds = dict(trace.attrs), _kinds(trace)

@@ -100,7 +100,7 @@ def _require_same(run: str, recorded: Configuration, given: Configuration) -> No
 
 def _is_complete(run: str) -> bool:
     from tracekit.errors import NotATraceError
-    from tracekit.reading import open_trace
+    from tracekit.reading.opening import open_trace
 
     try:
         facts = open_trace(run).attrs

@@ -11,7 +11,7 @@ import click
 from tracekit.cli.parameters import TRACE
 
 if TYPE_CHECKING:
-    from tracekit.faults import Report
+    from tracekit.checking.faults import Report
 
 MOST_SHOWN = 100
 
@@ -51,8 +51,8 @@ def verify(run: str, repair: bool, as_document: bool, threads: int) -> None:
 
 
 def _verify(run: str, threads: int) -> Report:
+    from tracekit.checking.verify import verify as read_through
     from tracekit.cli.progress import bar
-    from tracekit.verify import verify as read_through
 
     with bar() as progress:
         task = progress.add_task("reading", total=None, note="objects")
@@ -64,8 +64,8 @@ def _verify(run: str, threads: int) -> Report:
 
 
 def _print(report: Report) -> None:
+    from tracekit.checking.faults import written
     from tracekit.cli.output import size
-    from tracekit.faults import written
 
     for fault in report.faults[:MOST_SHOWN]:
         chunk = "" if fault.chunk is None else f", chunk {fault.chunk}"
@@ -117,7 +117,7 @@ def _repair(run: str, report: Report) -> None:
         If it would not help.
     """
     from tracekit.errors import TraceError
-    from tracekit.truncation import rollback
+    from tracekit.writing.truncation import rollback
 
     if any(fault.kind != "values" for fault in report.faults):
         report = _put_back(run, report)
@@ -145,8 +145,8 @@ def _put_back(run: str, report: Report) -> Report:
     TraceError
         If there is no copy of them.
     """
+    from tracekit.checking.repairing import restore
     from tracekit.errors import DamagedTraceError, TraceError
-    from tracekit.repairing import restore
 
     try:
         restored = restore(run)

@@ -15,10 +15,10 @@ from tracekit.collection.aligning import aligned
 from tracekit.collection.configuration import run_coordinates, settings
 from tracekit.collection.finding import find_traces, run_names
 from tracekit.errors import TraceError, TraceNotFoundError
+from tracekit.format.validation import NOT_KINDS
 from tracekit.plugins import suggestion
-from tracekit.reading import open_nodes
+from tracekit.reading.opening import open_nodes
 from tracekit.store import open_store
-from tracekit.validation import NOT_KINDS
 
 THREADS = 8
 MOST_NAMED = 20

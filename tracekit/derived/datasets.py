@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from tracekit.checks import MalformedError, checking, entry, mapping, sequence
-from tracekit.codecs import Codec
-from tracekit.documents import read_document
 from tracekit.errors import DamagedTraceError
-from tracekit.layout import METADATA, ArrayLayout, group_metadata, parse_array
+from tracekit.format.checks import MalformedError, checking, entry, mapping, sequence
+from tracekit.format.codecs import Codec
+from tracekit.format.documents import read_document
+from tracekit.format.layout import METADATA, ArrayLayout, group_metadata, parse_array
 from tracekit.store import Store
 
 CHUNK_BYTES = 32 << 20

@@ -15,9 +15,9 @@ from typing import Any
 
 import xarray as xr
 
-from tracekit.codecs import checksum
-from tracekit.layout import METADATA
-from tracekit.marker import read_marker
+from tracekit.format.codecs import checksum
+from tracekit.format.layout import METADATA
+from tracekit.format.marker import read_marker
 from tracekit.store import Store, open_store
 
 DIGEST_CHARACTERS = 16

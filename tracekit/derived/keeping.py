@@ -14,7 +14,7 @@ from tracekit.derived.datasets import read_dataset, write_dataset
 from tracekit.derived.identity import Identity, identity
 from tracekit.derived.places import entries, places, prepare, remove
 from tracekit.errors import TraceError, TraceWarning
-from tracekit.layout import DERIVED
+from tracekit.format.layout import DERIVED
 from tracekit.store import Store
 
 Compute = Callable[[xr.Dataset], xr.Dataset]

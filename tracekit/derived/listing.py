@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tracekit.checks import checking, entry, mapping
 from tracekit.derived.identity import Identity, code_version, source
 from tracekit.derived.places import entries, places, remove
-from tracekit.documents import read_document
 from tracekit.errors import TraceError
-from tracekit.layout import METADATA, read_layout
-from tracekit.reading import open_trace
+from tracekit.format.checks import checking, entry, mapping
+from tracekit.format.documents import read_document
+from tracekit.format.layout import METADATA, read_layout
+from tracekit.reading.opening import open_trace
 from tracekit.store import Store
 
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tracekit.documents import read_document
 from tracekit.errors import TraceError
-from tracekit.layout import DERIVED, METADATA, group_metadata
+from tracekit.format.documents import read_document
+from tracekit.format.layout import DERIVED, METADATA, group_metadata
 from tracekit.store import Store, open_store
 
 CACHE = "TRACEKIT_CACHE"

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tracekit.guard import Guard
 from tracekit.store.base import Buffer, Durability
+from tracekit.store.guard import Guard
 from tracekit.store.objects import OpenFile, open_file
 
 PARTIAL = ".{}.{}.partial"

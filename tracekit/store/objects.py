@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from tracekit.errors import TraceError
-from tracekit.guard import unreadable
+from tracekit.store.guard import unreadable
 
 MEBIBYTE = 1 << 20
 

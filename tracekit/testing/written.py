@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracekit.format.schema import Field, Rows, Series
 from tracekit.schedule import Plan
-from tracekit.schema import Field, Rows, Series
 from tracekit.store import Durability
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 
 def write_example_trace(

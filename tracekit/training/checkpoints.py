@@ -19,11 +19,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from tracekit.checkpoints import DOCUMENT, TENSORS, key_of, usable_checkpoints
-from tracekit.codecs import checksum
 from tracekit.differences import differences, listed
 from tracekit.errors import DamagedTraceError, TraceError, TraceWarning
-from tracekit.marker import read_marker
+from tracekit.format.checkpoints import DOCUMENT, TENSORS, key_of, usable_checkpoints
+from tracekit.format.codecs import checksum
+from tracekit.format.marker import read_marker
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
 from tracekit.store import Store, open_store
@@ -34,7 +34,7 @@ from tracekit.training.states import (
     restore_optimizer,
     signature,
 )
-from tracekit.writer import TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 FORMAT_VERSION = 1
 CARRIED = "carried/"  # begins the names of tensors that recorders carry from visit to visit

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracekit.buffers import QUEUE_BYTES
 from tracekit.training.sections import Count, Section
+from tracekit.writing.buffers import QUEUE_BYTES
 
 
 class RecordingSettings(Section):

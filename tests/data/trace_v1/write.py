@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tracekit import Field, Plan, Rows, Series, TraceWriter, layout
+from tracekit import Field, Plan, Rows, Series, TraceWriter
+from tracekit.format import layout
 
 HERE = Path(__file__).parent
 ORDER = np.array([[0, 1, 2], [2, 0, 1]])

@@ -114,7 +114,7 @@ def test_tensors_of_other_shapes_are_left_out_and_named(tmp_path, monkeypatch):
 
 
 def wider(name, shape):
-    from tracekit.schema import Field
+    from tracekit.format.schema import Field
 
     return Field(name, (4,) if name == "layer.bias" else shape)
 

@@ -15,6 +15,7 @@ import zarr
 from click.testing import CliRunner
 
 from tracekit import Plan, Series, TraceWriter, open_trace, plugins, rollback
+from tracekit.checking.verify import verify
 from tracekit.cli.main import cli
 from tracekit.derived import clear_derived, derive, identity, list_derived
 from tracekit.derived.datasets import read_dataset, write_dataset
@@ -23,7 +24,6 @@ from tracekit.schedule import OpenPlan, Visit
 from tracekit.store import open_store
 from tracekit.store.local import LocalStore
 from tracekit.testing.written import write_example_trace
-from tracekit.verify import verify
 
 
 @pytest.fixture(autouse=True)

@@ -20,13 +20,13 @@ import torch
 import xarray as xr
 
 from tracekit import open_trace
-from tracekit.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
 from tracekit.cli.train import train
 from tracekit.errors import TracekitError
-from tracekit.marker import MARKER_KEY
-from tracekit.measuring import MEASURES
+from tracekit.format.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
+from tracekit.format.marker import MARKER_KEY
 from tracekit.store import open_store
 from tracekit.training import load_configuration, prepare
+from tracekit.writing.measuring import MEASURES
 
 RUN = """
 tasks: {max_tokens: 12, n_documents: 3, tokenizer: {vocabulary: 260}}

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tracekit import Field, Plan, Rows, Series, TraceWriter, layout, open_trace
+from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
 from tracekit.cli.analyze import analyze
 from tracekit.cli.show import show
 from tracekit.errors import TraceWarning, TraceWriteError
+from tracekit.format import layout
 from tracekit.store import LocalStore
 
 pytestmark = pytest.mark.filterwarnings(

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from tracekit import open_trace
+from tracekit.checking.verify import verify
 from tracekit.cli.main import cli
-from tracekit.verify import verify
 
 TOY = str(Path(__file__).parents[3] / "examples" / "toy.yaml")
 SMALL = (

@@ -16,7 +16,7 @@ from hostile.outcomes import outcome
 from hostile.random_edits import random_edits
 from hostile.sound import read_everything, write_base
 
-from tracekit.verify import verify
+from tracekit.checking.verify import verify
 
 MEMORY_BYTES = 1 << 30
 

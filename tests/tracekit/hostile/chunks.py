@@ -3,7 +3,7 @@
 import numpy as np
 from hostile.editing import replace
 
-from tracekit.codecs import checksum
+from tracekit.format.codecs import checksum
 
 MISSING = 2**64 - 1
 SECOND, FIRST = "weights/values/c/2/0", "weights/values/c/2/1"

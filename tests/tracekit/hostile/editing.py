@@ -2,8 +2,8 @@
 
 import json
 
-from tracekit.documents import seal
 from tracekit.errors import TraceError
+from tracekit.format.documents import seal
 
 
 def replace(key, data):

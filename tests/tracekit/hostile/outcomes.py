@@ -5,8 +5,8 @@ import time
 
 from hostile.sound import read_everything
 
+from tracekit.checking.verify import verify
 from tracekit.errors import TraceError
-from tracekit.verify import verify
 
 
 def outcome(base, path, edit, original):

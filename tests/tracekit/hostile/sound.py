@@ -5,8 +5,9 @@ import json
 import dask
 import numpy as np
 
-from tracekit import Field, Plan, Rows, Series, TraceWriter, layout, open_trace
-from tracekit.precision import to_bfloat16
+from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
+from tracekit.format import layout
+from tracekit.format.precision import to_bfloat16
 
 
 def write_base(path):

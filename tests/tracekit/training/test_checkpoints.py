@@ -9,10 +9,10 @@ from click.testing import CliRunner
 
 from recorders import LossRecorder, WeightRecorder
 from tracekit import Recording, open_trace
-from tracekit.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
 from tracekit.cli.rollback import rollback as rollback_command
 from tracekit.cli.train import train as train_command
 from tracekit.errors import TraceError, TraceWarning
+from tracekit.format.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
 from tracekit.store import LocalStore
 from tracekit.training import Checkpoints, load_configuration, prepare, restore, train
 
@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint_is_passed_over(tiny, tmp_path, damaged, how):
 
 
 def test_a_checkpoint_of_what_was_not_committed_is_not_used(tiny, tmp_path):
-    from tracekit.truncation import go_back
+    from tracekit.writing.truncation import go_back
 
     path = tmp_path / "run.zarr"
     cut_off(tiny(), path, after=3)

@@ -1,0 +1,133 @@
+"""The commit marker: how far a trace is good, and how often it has gone back.
+
+Two integers, `[snapshots committed, generation]`, in one small object that is replaced atomically. All data
+of a visit is durable before the marker that makes it visible. The generation goes up when committed visits
+are dropped, or a trace takes the place of another: what was opened before is then no longer what is there.
+
+The folder of this array is also where the writer keeps what is its own: claims and checkpoints. Zarr readers
+do not look for anything below an array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracekit.errors import DamagedTraceError, NotATraceError, TraceInUseError, TraceRolledBackError
+from tracekit.format.codecs import Codec
+from tracekit.format.layout import COMMIT_KEY, METADATA, ArrayLayout
+from tracekit.store import Store
+
+MARKER_LAYOUT = ArrayLayout(
+    COMMIT_KEY, (2,), np.dtype("<i8"), ("committed_generation",), (2,), None, Codec("none", 8)
+)
+MARKER_KEY = MARKER_LAYOUT.object_key((0,))
+
+
+@dataclass(frozen=True)
+class Marker:
+    """Snapshots committed, and how often the trace has gone back."""
+
+    committed: int
+    generation: int
+
+
+def read_marker(store: Store) -> Marker | None:
+    """Read the marker; None where nothing was ever ready to be recorded.
+
+    Raises
+    ------
+    DamagedTraceError
+        If its checksum fails.
+    """
+    data = store.get(MARKER_KEY)
+    if data is None:
+        return None
+    values = np.empty(2, MARKER_LAYOUT.dtype)
+    MARKER_LAYOUT.codec.decode_into(memoryview(data), values, f"{store.url}/{MARKER_KEY}")
+    return Marker(*(int(value) for value in values))
+
+
+def require_marker(store: Store) -> Marker:
+    """Read the marker.
+
+    Raises
+    ------
+    NotATraceError
+        If there is none: the trace was never finished being made.
+    """
+    marker = read_marker(store)
+    if marker is None or store.get(f"{COMMIT_KEY}/{METADATA}") is None:
+        raise NotATraceError(
+            f"{store.url}: its making was cut off before anything was recorded; delete it and start again"
+        )
+    return marker
+
+
+def write_marker(store: Store, marker: Marker, *, before: Collection[Marker | None]) -> None:
+    """Put the marker in place; durable on return, as is everything put before.
+
+    Parameters
+    ----------
+    store, marker
+        Where, and what.
+    before : collection of Marker or None
+        What may be there: the marker that this writer put last, or None if there was none.
+
+    Raises
+    ------
+    TraceInUseError
+        If another one is there. A writer that takes a trace over by force changes the marker, so that one
+        that was thought to be dead, and goes on, cannot make anything visible.
+    """
+    store.sync()
+    if not store.exchange(MARKER_KEY, [_encoded(each) for each in before], _encode(marker)):
+        raise taken_over(store)
+    store.sync()
+
+
+def taken_over(store: Store) -> TraceInUseError:
+    """Give the error for a writer that is no longer the one."""
+    return TraceInUseError(
+        f"{store.url}: another writer has taken this trace over; this one stops, and what it had not "
+        "committed is lost"
+    )
+
+
+def _encoded(marker: Marker | None) -> bytes | None:
+    return None if marker is None else _encode(marker)
+
+
+def _encode(marker: Marker) -> bytes:
+    return MARKER_LAYOUT.codec.encode(np.array([marker.committed, marker.generation], MARKER_LAYOUT.dtype))
+
+
+@contextmanager
+def unchanged(store: Store, generation: int | None) -> Iterator[None]:
+    """Vouch for what is read inside: the trace did not go back meanwhile, or since it was opened.
+
+    Raises
+    ------
+    TraceRolledBackError
+        If it did.
+    """
+    try:
+        yield
+    except DamagedTraceError:
+        _require_generation(store, generation)
+        raise
+    _require_generation(store, generation)
+
+
+def _require_generation(store: Store, generation: int | None) -> None:
+    if generation is None:
+        return
+    marker = read_marker(store)
+    if marker is None or marker.generation != generation:
+        raise TraceRolledBackError(
+            f"{store.url}: was rolled back or replaced since it was opened, so these visits may be others "
+            "than those that were there; open it again"
+        )

@@ -1,0 +1,1 @@
+"""From the bytes of a trace to lazy, labelled arrays that read what is asked of them."""
