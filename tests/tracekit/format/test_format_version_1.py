@@ -11,7 +11,7 @@ import pytest
 from tracekit import flat, open_trace
 from tracekit.checking.verify import verify
 
-FOLDER = Path(__file__).parents[1] / "data" / "trace_v1"
+FOLDER = Path(__file__).parents[2] / "data" / "trace_v1"
 spec = importlib.util.spec_from_file_location("write_trace_v1", FOLDER / "write.py")
 v1 = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(v1)

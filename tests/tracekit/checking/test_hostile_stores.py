@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hostile.corpus import corpus
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]
 SECONDS = 20
 STEP = 12
 

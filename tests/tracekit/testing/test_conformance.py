@@ -14,7 +14,7 @@ from tracekit import flat, plugins
 from tracekit.protocols import Analysis, Report
 from tracekit.testing import ConformanceError, check_analysis, synthetic_trace
 
-PACKAGE = Path(__file__).parents[2] / "examples" / "analysis_package"
+PACKAGE = Path(__file__).parents[3] / "examples" / "analysis_package"
 
 
 @pytest.fixture

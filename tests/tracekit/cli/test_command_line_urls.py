@@ -12,7 +12,7 @@ from tracekit.cli.main import cli
 from tracekit.errors import TraceNotFoundError
 from tracekit.testing.written import write_example_trace
 
-TOY = str(Path(__file__).parents[2] / "examples" / "toy.yaml")
+TOY = str(Path(__file__).parents[3] / "examples" / "toy.yaml")
 SMALL = ("tasks.n_tasks=3", "tasks.inputs=8", "tasks.outputs=8", "training.epochs=3", "training.device=cpu")
 
 
