@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_until_done
-from contextlib import contextmanager
 from functools import partial
 from typing import Literal
 
@@ -15,12 +13,12 @@ from tracekit.errors import TraceError, TraceWarning, TraceWriteError
 from tracekit.format.checkpoints import put_checkpoint
 from tracekit.format.layout import GAPS, METADATA, group_metadata
 from tracekit.format.marker import Marker, write_marker
-from tracekit.store import Store
 from tracekit.writing.background import Background, Cargo, Failure, Job, failures_of
-from tracekit.writing.batches import Batch, Checkpoint, DeclaredRows, EncodedSeries
+from tracekit.writing.batches import Batch, Checkpoint, EncodedSeries
 from tracekit.writing.buffers import QUEUE_BYTES
-from tracekit.writing.claims import Claim
-from tracekit.writing.columns import Column
+from tracekit.writing.contents import Contents
+from tracekit.writing.refusing import words
+from tracekit.writing.starting import Beginning
 from tracekit.writing.teams import Jointly, Team, leads
 
 OnError = Literal["stop", "warn"]
@@ -34,12 +32,10 @@ class Committer:
 
     Parameters
     ----------
-    store, claim
-        Where the trace lies, and the right to write it.
-    marker : Marker
-        What is committed.
-    n_planned : int or None
-        Snapshots of the whole run, if that is known.
+    beginning : Beginning
+        The trace: where it lies, the right to write it, and what is committed.
+    contents : Contents
+        What it is made of: rows, series and their coordinates.
     on_error, queue_bytes, team
         See `TraceWriter.create`. The leader of a team alone writes series and the marker, once all of them
         have their parts of the rows on the disk.
@@ -47,25 +43,20 @@ class Committer:
 
     def __init__(
         self,
-        store: Store,
-        claim: Claim,
-        marker: Marker,
+        beginning: Beginning,
+        contents: Contents,
         *,
-        n_planned: int | None,
         on_error: OnError = "stop",
         queue_bytes: int = QUEUE_BYTES,
         team: Team | None = None,
     ) -> None:
-        self.marker = marker
+        self.marker = beginning.marker
         self._team = team
-        self._tried = marker  # it may be in place even if putting it failed
-        self.rows: dict[str, DeclaredRows] = {}
-        self.columns: dict[str, Column] = {}
-        self.coordinates: dict[str, Column] = {}
-        self.background = Background(store, queue_bytes)
-        self._store = store
-        self._claim = claim
-        self._n_planned = n_planned
+        self._tried = beginning.marker  # it may be in place even if putting it failed
+        self.background = Background(beginning.store, queue_bytes)
+        self._store = beginning.store
+        self._claim = beginning.claim
+        self._contents = contents
         self._on_error = on_error
         self._checkpoints: list[Checkpoint] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracekit-committer")
@@ -73,6 +64,11 @@ class Committer:
         self._lost: deque[str] = deque()
         self._error: TraceError | None = None
         self._given_up = False
+
+    @property
+    def n_planned(self) -> int | None:
+        """Snapshots of the whole run, if that is known."""
+        return self._contents.axes.n_planned
 
     def check(self) -> None:
         """Take note of what has happened in the background meanwhile; nobody waits.
@@ -96,7 +92,7 @@ class Committer:
 
     def commit(self, snapshots: int) -> None:
         """Make everything that was put durable, and then so many snapshots visible, in the background."""
-        columns = (*self.columns.values(), *self.coordinates.values())
+        columns = (*self._contents.columns.values(), *self._contents.coordinates.values())
         series = [EncodedSeries(column, column.changed(), column.n_samples) for column in columns]
         batch = Batch(snapshots, self.background.handed_over(), series, self._checkpoints)
         self._checkpoints = []
@@ -114,6 +110,19 @@ class Committer:
         if self._error is None:
             self._settle(wait=True, stop=stop)
 
+    def finish(self, snapshots: int, *, stop: bool) -> None:
+        """Wait until every commit is done, and try once more what the store has refused and may take now.
+
+        Raises
+        ------
+        TraceError
+            As `drain` does.
+        """
+        self.drain(stop=stop)
+        if self._on_error == "warn" and self.marker.committed < snapshots:
+            self.commit(snapshots)
+            self.drain(stop=stop)
+
     def repeated(self) -> None:
         """Wait until what a resumed run gave once more has been compared.
 
@@ -130,9 +139,9 @@ class Committer:
     def refused(self, error: OSError, *, stop: bool, then: str = "") -> None:
         """Say that the store refuses, and how far the trace is good."""
         committed = self.marker.committed
-        of = f" of {self._n_planned}" if self._n_planned is not None else ""
+        of = f" of {self.n_planned}" if self.n_planned is not None else ""
         message = (
-            f"{self._store.url}: {_words(error)}; the trace is good up to visit {committed - 1} "
+            f"{self._store.url}: {words(error)}; the trace is good up to visit {committed - 1} "
             f"({committed}{of} snapshots)"
         )
         if stop:
@@ -218,14 +227,14 @@ class Committer:
         """Note what is gone, and the gap that a row leaves."""
         if failure.cargo.row is not None:
             group, sample = failure.cargo.row
-            self.rows[group].gaps.add(sample)
+            self._contents.rows[group].gaps.add(sample)
         self._lost.append(
-            f"{self._store.url}: {failure.cargo.name} could not be recorded: {_words(failure.error)}"
+            f"{self._store.url}: {failure.cargo.name} could not be recorded: {words(failure.error)}"
         )
 
     def _mark_gaps(self) -> None:
         """Write which rows are missing, before the marker makes their visits visible."""
-        for group, kind in self.rows.items():
+        for group, kind in self._contents.rows.items():
             gaps = sorted(kind.gaps)
             if gaps != kind.attributes.get(GAPS, []):
                 attributes = {**kind.attributes, GAPS: gaps}
@@ -233,23 +242,8 @@ class Committer:
                 kind.attributes.update(attributes)
 
 
-@contextmanager
-def refusals(store: Store) -> Iterator[None]:
-    """Turn what a store refuses before anything can be committed into a `TraceWriteError`."""
-    try:
-        yield
-    except TraceError:
-        raise
-    except OSError as error:
-        raise TraceWriteError(f"{store.url}: {_words(error)}; the recording could not be set up") from error
-
-
 def _is_needed(failure: Failure) -> bool:
     return failure.cargo.row is None and failure.cargo.needed
-
-
-def _words(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 def _warn(message: str) -> None:

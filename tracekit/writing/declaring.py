@@ -32,8 +32,8 @@ from tracekit.reading.extent import read_known
 from tracekit.reading.stored import StoredSeries
 from tracekit.store import Store
 from tracekit.writing.columns import Column
-from tracekit.writing.committing import refusals
 from tracekit.writing.measuring import MEASURES
+from tracekit.writing.refusing import refusals
 from tracekit.writing.truncation import committed_samples
 
 

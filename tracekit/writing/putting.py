@@ -1,18 +1,81 @@
-"""What is put into a trace, held against what was declared, and against what was committed before."""
+"""Putting rows into a trace: held against what was declared, then written, or compared where they repeat."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tracekit.errors import TraceWriteError
+from tracekit.format.shards import write_row
 from tracekit.reading.stored import StoredRows
 from tracekit.store import Store
+from tracekit.writing.background import Background, Cargo
 from tracekit.writing.batches import DeclaredRows
-from tracekit.writing.columns import Column, not_repeated
+from tracekit.writing.columns import not_repeated
+from tracekit.writing.contents import Contents
+from tracekit.writing.measuring import Written
+from tracekit.writing.teams import Team, stretches
+
+
+class RowPutter:
+    """Takes the rows of a trace and has them written in the background.
+
+    Parameters
+    ----------
+    store : Store
+        Where the trace lies.
+    contents : Contents
+        The kinds that were declared.
+    background : Background
+        What writes.
+    team : Team, optional
+        The processes that write each row together; this one writes its own columns.
+    """
+
+    def __init__(self, store: Store, contents: Contents, background: Background, team: Team | None) -> None:
+        self.written = Written()
+        self._store = store
+        self._contents = contents
+        self._background = background
+        self._team = team
+
+    def buffer(self, group: str) -> npt.NDArray[Any]:
+        """Give memory for one row of a kind; waits while too much is under way."""
+        declared = self._contents.kind(group)
+        return self._background.buffers.lend(declared.rows.row_shape, declared.layout.dtype)
+
+    def stretches(self, group: str) -> list[range]:
+        """Give the columns of a row that each process writes."""
+        return stretches(self._team, self._contents.kind(group).layout)
+
+    def put(
+        self, group: str, sample: int, values: npt.NDArray[Any], *, snapshot: int, committed: int
+    ) -> None:
+        """Take the row of a kind for the snapshot to come, where so many are committed.
+
+        Raises
+        ------
+        TraceWriteError
+            If it is not one that was declared, or was put already.
+        """
+        declared = self._contents.kind(group)
+        self._contents.axes.place(declared, sample, snapshot)
+        name = f"{group}, {declared.rows.sample} {sample}"
+        check_row(f"{self._store.url}/{name}", declared, sample, values)
+        declared.put.add(sample)
+        repeated = declared.visit_of[sample] < committed
+        work = partial(compare_row, self._store) if repeated else self._write
+        self._background.do(Cargo(name, (group, sample)), partial(work, declared, sample), values)
+
+    def _write(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
+        began = time.perf_counter()
+        own = stretches(self._team, declared.layout)[0 if self._team is None else self._team.rank]
+        write_row(self._store, declared.layout, declared.row_of[sample], values, own)
+        self.written.add(declared.rows.group, time.perf_counter() - began, values.nbytes)
 
 
 def check_row(place: str, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
@@ -54,15 +117,3 @@ def compare_row(store: Store, declared: DeclaredRows, sample: int, values: npt.N
     again = declared.layout.seen(np.ascontiguousarray(values, declared.layout.dtype))
     if stored[0].tobytes() != again.tobytes():
         raise not_repeated(f"{store.url}/{declared.rows.group}, {declared.rows.sample} {sample}")
-
-
-def missing_of(
-    visit: int, n_updates: int, rows: Mapping[str, DeclaredRows], columns: Mapping[str, Column]
-) -> Iterable[str]:
-    """Name what was declared for a visit and is not there: rows, and samples of series."""
-    yield from (group for group, kind in rows.items() if kind.missing(visit))
-    expected = {"visit": visit + 1, "update": n_updates}
-    for key, column in columns.items():
-        n_expected = expected[column.layout.dims[0]]
-        if column.n_samples != n_expected:
-            yield f"{key} ({column.n_samples} of {n_expected} samples)"

@@ -14,9 +14,10 @@ from tracekit.schedule import Update, Visit
 from tracekit.store import Durability
 from tracekit.writing.buffers import QUEUE_BYTES
 from tracekit.writing.committing import OnError
+from tracekit.writing.ending import Status
 from tracekit.writing.measuring import COMMIT, MEASURES, SERIES, Stopwatch, names_of
 from tracekit.writing.teams import Jointly, Team
-from tracekit.writing.writer import Status, TraceWriter
+from tracekit.writing.writer import TraceWriter
 
 
 class Recording:

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from tracekit.errors import TraceError, TraceWriteError
-from tracekit.format.checks import declaring
 from tracekit.format.codecs import CodecName
-from tracekit.format.layout import CLOCK, METADATA, ArrayLayout, group_metadata, rows_layout
-from tracekit.format.schema import Rows, Series, field_records
-from tracekit.format.shards import write_row
-from tracekit.format.validation import check_declared
-from tracekit.reading.counts import trim
+from tracekit.format.layout import CLOCK
+from tracekit.format.schema import Rows, Series
 from tracekit.schedule import Plan, Visit
 from tracekit.store import Durability, open_store
-from tracekit.writing.axes import axes_of
 from tracekit.writing.background import Cargo
-from tracekit.writing.batches import Checkpoint, DeclaredRows
+from tracekit.writing.batches import Checkpoint
 from tracekit.writing.buffers import QUEUE_BYTES
-from tracekit.writing.committing import Committer, OnError, refusals
+from tracekit.writing.committing import Committer, OnError
+from tracekit.writing.contents import Contents
+from tracekit.writing.ending import Status, end
 from tracekit.writing.following import follow
-from tracekit.writing.measuring import Written
-from tracekit.writing.putting import check_row, compare_row, missing_of
+from tracekit.writing.putting import RowPutter
+from tracekit.writing.refusing import refusals
 from tracekit.writing.starting import Beginning, begin, take_up
-from tracekit.writing.teams import Jointly, Team, leads, stretches
-
-Status = Literal["running", "complete", "interrupted", "failed"]
+from tracekit.writing.teams import Jointly, Team, leads
 
 
 class TraceWriter:
@@ -70,27 +63,17 @@ class TraceWriter:
     ) -> None:
         self.plan = plan
         self.team = team
-        self._store = beginning.store
-        self._claim = beginning.claim
-        self._attributes = beginning.facts
-        self._declaring = beginning.declaring
-        self._codec = codec
+        self._beginning = beginning
         self._on_error = on_error
         self._next = beginning.snapshots
-        self._axes, coordinates = axes_of(plan, beginning)
+        self._contents = Contents(beginning, plan, codec, 1 if team is None else team.size)
         self._state = Committer(
-            self._store,
-            self._claim,
-            beginning.marker,
-            n_planned=self._axes.n_planned,
-            on_error=on_error,
-            queue_bytes=queue_bytes,
-            team=team,
+            beginning, self._contents, on_error=on_error, queue_bytes=queue_bytes, team=team
         )
-        self._state.coordinates = coordinates
+        self._rows = RowPutter(beginning.store, self._contents, self._state.background, team)
+        self.written = self._rows.written
         self._clock = beginning.timeline[CLOCK]
         self._started = time.monotonic() - beginning.seconds
-        self.written = Written()
         self._process = os.getpid()
         self._closed = False
 
@@ -213,16 +196,16 @@ class TraceWriter:
     @property
     def url(self) -> str:
         """Where the trace lies."""
-        return self._store.url
+        return self._beginning.store.url
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of rows that were declared."""
-        return tuple(self._state.rows)
+        return tuple(self._contents.rows)
 
     def may_have(self, group: str) -> bool:
         """Say whether a group can be declared: any in a new trace, in a resumed one those that it has."""
-        return self._declaring.may_have(group)
+        return self._beginning.declaring.may_have(group)
 
     def waited_seconds(self) -> float:
         """Give how long `buffer` and `put_row` have waited for the store in all."""
@@ -248,21 +231,7 @@ class TraceWriter:
         TraceWriteError
             If the group was declared before, or a name in it cannot be one.
         """
-        self._refuse_twice(rows.group)
-        attributes = {
-            **rows.attributes,
-            "phase": rows.phase,
-            "labels": {dim: list(names) for dim, names in rows.all_labels.items()},
-            "fields": field_records(rows.fields),
-        }
-        with declaring(f"{self.url}/{rows.group}"):
-            check_declared(rows.group, attributes)
-        found = self._declaring.group(rows.group, attributes)
-        layout = self._declaring.array(self._axes.rows_layout(self._rows_layout(rows)), {})
-        planned = {rows.sample: rows.samples, "update_visit": rows.visits}
-        self._axes.declare(rows.group, rows.sample, planned)
-        self._declaring.check()
-        self._state.rows[rows.group] = DeclaredRows(rows, layout, found)
+        self._contents.declare_rows(rows)
 
     def declare_series(
         self, series: Sequence[Series], *, labels: Mapping[str, Sequence[str]] | None = None
@@ -274,24 +243,7 @@ class TraceWriter:
         TraceWriteError
             If they name several groups, the group was declared before, or a name cannot be one.
         """
-        group = series[0].group
-        if any(item.group != group for item in series):
-            raise TraceWriteError(f"series of one group at a time; found {sorted({s.group for s in series})}")
-        self._refuse_twice(group)
-        names = {dim: list(values) for dim, values in (labels or {}).items()}
-        with declaring(f"{self.url}/{group}"):
-            check_declared(group, {"labels": names}, [item.name for item in series])
-        self._declaring.group(group, {"labels": names})
-        samples = {item.sample for item in series}
-        if "visit" in samples:
-            self._axes.declare(group, "visit", {"visit": range(self.plan.n_visits + 1)})
-        if "update" in samples:
-            numbers = np.arange(self.plan.n_updates)
-            visits = numbers // max(1, self.plan.updates_per_visit) + 1
-            self._axes.declare(group, "update", {"update": numbers, "update_visit": visits})
-        for item in series:
-            self._declare_column(item, tuple(len(names[dim]) for dim in item.dims))
-        self._declaring.check()
+        self._contents.declare_series(series, labels or {})
 
     def buffer(self, group: str) -> npt.NDArray[Any]:
         """Give memory for one row of a kind, dims ([middle,] element), to be filled and then put.
@@ -305,8 +257,7 @@ class TraceWriter:
             If the kind was not declared, or the store has refused something before.
         """
         self.check()
-        declared = self._declared(group)
-        return self._state.background.buffers.lend(declared.rows.row_shape, declared.layout.dtype)
+        return self._rows.buffer(group)
 
     def put_row(self, group: str, sample: int, values: npt.NDArray[Any]) -> None:
         """Put the row of a kind, dims ([middle,] element); it is written in the background.
@@ -328,18 +279,11 @@ class TraceWriter:
             before.
         """
         self.check()
-        declared = self._declared(group)
-        self._axes.place(declared, sample, self._next)
-        name = f"{group}, {declared.rows.sample} {sample}"
-        check_row(f"{self.url}/{name}", declared, sample, values)
-        declared.put.add(sample)
-        repeated = declared.visit_of[sample] < self.committed
-        work = partial(compare_row, self._store) if repeated else self._write_row
-        self._state.background.do(Cargo(name, (group, sample)), partial(work, declared, sample), values)
+        self._rows.put(group, sample, values, snapshot=self._next, committed=self.committed)
 
     def stretches(self, group: str) -> list[range]:
         """Give the columns of a row that each process of the team writes; one alone writes all of them."""
-        return stretches(self.team, self._declared(group).layout)
+        return self._rows.stretches(group)
 
     def put_checkpoint(self, number: int, objects: Iterable[tuple[str, bytes]]) -> None:
         """Put what a run needs to go on after a visit; it is durable before the visit is committed.
@@ -363,17 +307,12 @@ class TraceWriter:
             before.
         """
         self.check()
-        key = f"{group}/{name}"
-        if key not in self._state.columns:
-            raise TraceWriteError(
-                f"{self.url}: no series {key!r} was declared; there are {sorted(self._state.columns)}"
-            )
-        self._state.columns[key].append(np.asarray(values)[None])
+        self._contents.column(f"{group}/{name}").append(np.asarray(values)[None])
 
     @property
     def n_updates(self) -> int:
         """Updates of all visits that the run has behind it."""
-        return self._axes.n_updates(max(0, self._next - 1))
+        return self._contents.axes.n_updates(max(0, self._next - 1))
 
     def commit(self, visit: Visit, n_updates: int | None = None, *, wait: bool = True) -> None:
         """Make everything put for a visit durable, then visible.
@@ -396,16 +335,18 @@ class TraceWriter:
             taken over (`TraceInUseError`), or the store refuses: then it says how far the trace is good.
         """
         self.check()
-        n_updates = self._updates_at(visit.number, n_updates)
-        self._check_complete(visit.number, n_updates)
-        self._axes.end(visit, n_updates, self._state.columns)
+        if visit.number != self._next:
+            raise TraceWriteError(
+                f"{self.url}: visit {self._next} is the next to commit, found {visit.number}"
+            )
+        self._contents.end(visit, n_updates)
         self._next += 1
         if visit.number < self.committed:
-            self._claim.check()
+            self._beginning.claim.check()
             self._state.repeated()
             return
         self._clock.append([time.monotonic() - self._started])
-        if copies := self._declaring.copies():
+        if copies := self._beginning.declaring.copies():
             self._state.background.put(Cargo("copy of metadata", needed=False), copies)
         self._state.commit(self._next)
         if wait:
@@ -443,82 +384,13 @@ class TraceWriter:
         self._closed = True
         stop = status == "complete" and self._on_error == "stop"
         try:
-            self._finish_commits(stop=stop)
+            self._state.finish(self._next, stop=stop)
         except TraceError:
             status = "failed"
             raise
         finally:
-            self._end(status, stop=stop)
+            end(self._beginning, self._state, status, snapshots=self._next, stop=stop)
 
     def _is_here(self) -> bool:
         """Say whether this is the process that has the threads which write."""
         return os.getpid() == self._process
-
-    def _finish_commits(self, *, stop: bool) -> None:
-        self._state.drain(stop=stop)
-        if self._on_error == "warn" and self.committed < self._next:
-            self._state.commit(self._next)
-            self._state.drain(stop=stop)
-
-    def _end(self, status: Status, *, stop: bool) -> None:
-        try:
-            self._state.close()
-            behind = status == "complete" and self.committed < self._next
-            if self._axes.n_planned is None and self._claim.is_held():
-                trim(self._store, self.committed)
-            self._set_status("interrupted" if behind else status)
-        except OSError as error:
-            self._state.refused(error, stop=stop)
-        finally:
-            with contextlib.suppress(OSError):
-                self._claim.release()
-
-    def _set_status(self, status: Status) -> None:
-        if self._attributes["status"] == "running" and self._claim.is_held():
-            self._attributes["status"] = status
-            self._store.put(METADATA, group_metadata(self._attributes))
-            self._store.sync()
-
-    def _rows_layout(self, rows: Rows) -> ArrayLayout:
-        return rows_layout(rows, self._codec, 1 if self.team is None else self.team.size)
-
-    def _write_row(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
-        began = time.perf_counter()
-        own = stretches(self.team, declared.layout)[0 if self.team is None else self.team.rank]
-        write_row(self._store, declared.layout, declared.row_of[sample], values, own)
-        self.written.add(declared.rows.group, time.perf_counter() - began, values.nbytes)
-
-    def _declare_column(self, series: Series, sizes: tuple[int, ...]) -> None:
-        layout = self._axes.series_layout(series, sizes)
-        self._state.columns[layout.key] = self._declaring.column(layout, series.attributes)
-
-    def _declared(self, group: str) -> DeclaredRows:
-        if group not in self._state.rows:
-            raise TraceWriteError(
-                f"{self.url}: no rows {group!r} were declared; there are {sorted(self._state.rows)}"
-            )
-        return self._state.rows[group]
-
-    def _refuse_twice(self, group: str) -> None:
-        taken = {key.split("/")[0] for key in self._state.columns} | set(self._state.rows)
-        if group in taken:
-            raise TraceWriteError(f"{self.url}: {group!r} is declared already; record each kind once")
-
-    def _updates_at(self, number: int, n_updates: int | None) -> int:
-        """Give the updates that there must be at a snapshot."""
-        if self._axes.n_planned is not None:
-            return self._axes.n_updates(number)
-        if n_updates is not None:
-            return n_updates
-        updates = (c for c in self._state.columns.values() if c.layout.dims[0] == "update")
-        return max((column.n_samples for column in updates), default=self.n_updates)
-
-    def _check_complete(self, number: int, n_updates: int) -> None:
-        if number != self._next:
-            raise TraceWriteError(f"{self.url}: visit {self._next} is the next to commit, found {number}")
-        missing = list(missing_of(number, n_updates, self._state.rows, self._state.columns))
-        missing += self._declaring.undeclared()
-        if missing:
-            raise TraceWriteError(
-                f"{self.url}: visit {number} cannot be committed without {', '.join(missing)}"
-            )

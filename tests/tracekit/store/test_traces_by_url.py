@@ -99,7 +99,7 @@ for number in range(3):
     trace.commit(PLAN.visit(number))
 trace.put_row("weights", 3, WEIGHTS[3])
 trace.put("losses", "eval_loss", [3, 6])
-background, column = trace._state.background, trace._state.columns["losses/eval_loss"]
+background, column = trace._state.background, trace._contents.columns["losses/eval_loss"]
 background.put(Cargo("losses"), column.changed())
 background.wait()
 print("in the middle of a visit", flush=True)

@@ -139,7 +139,7 @@ def test_a_writer_that_was_taken_over_within_its_commit_makes_nothing_visible(pl
     path = f"{place}/run.zarr"
     first = TraceWriter.create(path, PLAN)
     first.commit(PLAN.visit(0))
-    monkeypatch.setattr(type(first._claim), "check", lambda claim: None)
+    monkeypatch.setattr(type(first._beginning.claim), "check", lambda claim: None)
     before = open_store(path).get(MARKER_KEY)
     second = TraceWriter.resume(path, PLAN, force_claim=True)
     assert open_store(path).get(MARKER_KEY) != before

@@ -102,7 +102,7 @@ def test_it_is_read_while_it_grows(tmp_path):
         declare(trace)
         for number in range(9):
             put(trace, number)
-            for column in (*trace._state.columns.values(), *trace._state.coordinates.values()):
+            for column in (*trace._contents.columns.values(), *trace._contents.coordinates.values()):
                 trace._state.background.put(Cargo("too early"), column.changed())
             assert trace._state.background.wait() == []
             assert_holds(tmp_path / "run.zarr", number)

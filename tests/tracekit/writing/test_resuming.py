@@ -51,7 +51,7 @@ def cut_off(place):
     declare(trace)
     record(trace, range(3))
     put(trace, 3)
-    for column in trace._state.columns.values():
+    for column in trace._contents.columns.values():
         trace._state.background.put(Cargo("column"), column.changed())
     trace.close("interrupted")
     return trace.url
