@@ -12,7 +12,7 @@ from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.representation import cka, example_gram, procrustes
 from analyses.rotation import mantel, recovery_test
 from analyses.seeds import noise_ceiling, seeds_interval
-from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
+from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine, residual_gram
 from analyses.statistics import statistics
 from analyses.trajectories import (
     displacement,
@@ -59,6 +59,7 @@ __all__ = [
     "recovery_interval",
     "recovery_test",
     "residual_cosine",
+    "residual_gram",
     "rsa",
     "seeds_interval",
     "shift_averaged_loss",

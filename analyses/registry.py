@@ -11,7 +11,7 @@ from analyses.commands.parts import RESAMPLING_OPTIONS, VALUE_OPTIONS, Loss
 from analyses.inference import order_test, recovery_interval
 from analyses.kernels.inference import Alternative, Method
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
-from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
+from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine, residual_gram
 from analyses.traces import losses_of, order_of, tensors_of
 from analyses.trajectories import (
     displacement,
@@ -100,13 +100,18 @@ def _similarity(values: xr.DataArray, metric: Metric, n_tasks: int) -> xr.DataAr
 
 
 def build_trajectory(
-    *traces: xr.DataTree, kind: str = "weights", select: str | None = None, n_components: int = 3
+    *traces: xr.DataTree,
+    kind: str = "weights",
+    select: str | None = None,
+    n_components: int = 3,
+    residuals: bool = False,
 ) -> xr.Dataset:
-    """Build the principal components of a path, and the lengths and turns of its steps."""
+    """Build principal components of a path or of its residuals, and the lengths and turns of its steps."""
     (trace,) = traces
     matrix = gram(tensors_of(trace, kind, select))
+    seen = residual_gram(matrix, window=int(trace.attrs["n_tasks"])) if residuals else matrix
     return (
-        pca(matrix, n_components=n_components)
+        pca(seen, n_components=n_components)
         .assign(
             step_length=step_length(matrix),
             displacement=displacement(matrix),
@@ -115,7 +120,7 @@ def build_trajectory(
             tortuosity=tortuosity(matrix),
             effective_rank=effective_rank(matrix),
         )
-        .assign_attrs(kind=kind, select=select or "", order=order_of(trace))
+        .assign_attrs(kind=kind, select=select or "", order=order_of(trace), residuals=residuals)
     )
 
 
@@ -152,7 +157,12 @@ TRAJECTORY = Analysis(
     summary="The path through weight space, or any other: principal components, steps and turns.",
     build=build_trajectory,
     report=reports.trajectory,
-    options={**VALUE_OPTIONS, "n_components": "How many principal components."},
+    options={
+        **VALUE_OPTIONS,
+        "n_components": "How many principal components.",
+        "residuals": "Components of what is left without the mean over one cycle around each visit: "
+        "the drift goes, the cycle stays. Steps and turns are those of the path itself.",
+    },
 )
 ORDER_TEST = Analysis(
     name="order-test",

@@ -147,10 +147,10 @@ def distance(gram: xr.DataArray) -> xr.DataArray:
     return _map(kernels.distance, gram, "distance")
 
 
-def residual_cosine(
+def residual_gram(
     values: xr.DataArray | xr.Dataset, *, window: int, cut_windows: bool = False
 ) -> xr.DataArray:
-    """Cosine between residuals w̃(t) = w(t) − mean of w over the window of `window` visits centered on t.
+    """Gram matrix of the residuals w̃(t) = w(t) − mean of w over the window of `window` visits centered on t.
 
     The window of visit t holds the visits t − ⌊window/2⌋ … t − ⌊window/2⌋ + window − 1: exactly `window`
     of them, so that under a cyclic order of as many tasks every task counts once. For an even window one
@@ -169,9 +169,48 @@ def residual_cosine(
     Returns
     -------
     DataArray, dims (visit, visit_other)
-        From −1 to 1. NaN for visits whose window is cut or holds a NaN visit, or whose residual is zero. A
-        last visit that is not evenly spaced with the others (recorded because it is the last) has part in no
-        window, and is NaN.
+        In squared units of the values. NaN for visits whose window is cut or holds a NaN visit. A last visit
+        that is not evenly spaced with the others (recorded because it is the last) has part in no window, and
+        is NaN.
+
+    Raises
+    ------
+    AnalysisError
+        If `window` is below 1, or the recorded visits are not evenly spaced by a step that divides it.
+
+    References
+    ----------
+    .. [1] Yang, Jones, Mozer, Ren (2024), arXiv:2403.09613.
+
+    Examples
+    --------
+    >>> line = xr.DataArray([[0.0], [1.0], [5.0]], dims=("visit", "element"), coords={"visit": [0, 1, 2]})
+    >>> residual_gram(line, window=3).values
+    array([[nan, nan, nan],
+           [nan,  1., nan],
+           [nan, nan, nan]])
+    """
+    matrix = values if isinstance(values, xr.DataArray) and "visit" + OTHER in values.dims else gram(values)
+    visits = coordinate(matrix, "visit")
+    _require_window(visits[kernels.evenly_spaced(visits)], window)
+    average = kernels.window_average(visits, window, cut=cut_windows)
+    return _map(kernels.residual_gram, matrix, "residual_gram", average=average)
+
+
+def residual_cosine(
+    values: xr.DataArray | xr.Dataset, *, window: int, cut_windows: bool = False
+) -> xr.DataArray:
+    """Cosine between residuals w̃(t) = w(t) − mean of w over the window of `window` visits centered on t.
+
+    Parameters
+    ----------
+    values, window, cut_windows
+        As for `residual_gram`, which says which visits a window holds.
+
+    Returns
+    -------
+    DataArray, dims (visit, visit_other)
+        From −1 to 1; NaN where `residual_gram` is, and for visits whose residual is zero.
 
     Raises
     ------
@@ -190,11 +229,7 @@ def residual_cosine(
     >>> residual_cosine(circle, window=3).sel(visit=1, visit_other=[1, 2, 3, 4]).values.round(4)
     array([ 1. , -0.5, -0.5,  1. ])
     """
-    matrix = values if isinstance(values, xr.DataArray) and "visit" + OTHER in values.dims else gram(values)
-    visits = coordinate(matrix, "visit")
-    _require_window(visits[kernels.evenly_spaced(visits)], window)
-    average = kernels.window_average(visits, window, cut=cut_windows)
-    residual = _map(kernels.residual_gram, matrix, "residual_gram", average=average)
+    residual = residual_gram(values, window=window, cut_windows=cut_windows)
     return _map(kernels.cosine, residual, "residual_cosine")
 
 

@@ -55,6 +55,14 @@ TRAJECTORY = FigureKind(
     save=save,
 )
 
+TRAJECTORY_RESIDUALS = FigureKind(
+    name="trajectory-residuals",
+    summary="the same of weights less their mean over one epoch of visits around: the cycle without drift",
+    build=partial(trajectory.build, plane=trajectory.RESIDUALS),
+    draw=trajectory.draw,
+    save=save,
+)
+
 NORMS = FigureKind(
     name="norms",
     summary="norm of the weights over training, of all and of each tensor, relative to the first visit",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined
 from analyses.figures.sheet import Layout, Sheet, sheet
 from analyses.inputs import SKETCH, as_recorded
-from analyses.similarity import gram
+from analyses.similarity import gram, residual_gram
 from analyses.trajectories import pca
 from tracekit import flat
 
@@ -31,13 +32,32 @@ RING: dict[str, Any] = {"linestyle": "none", "color": "none", "markeredgecolor":
 START = {**RING, "marker": "s", "markersize": 8, "markeredgewidth": 1.6}
 END = {**RING, "marker": "o", "markersize": 10, "markeredgewidth": 1.6}
 
-NOTE = (
-    "Each run has its own principal components (PC), in units of the weights; each axis has its own scale. "
-    "No colour: before any training."
+NOTE = "Each run has its own principal components (PC), in units of the weights; each axis has its own scale."
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What the path is of, and how it is called; `gram` makes its Gram matrix, given the number of tasks."""
+
+    heading: str
+    explanation: str
+    gram: Callable[[xr.DataArray, int], xr.DataArray]
+
+
+WEIGHTS = Plane(
+    "Trajectory of the weights in their principal plane",
+    "No colour: before any training.",
+    lambda values, n_tasks: gram(values),
+)
+RESIDUALS = Plane(
+    "Trajectory of the weight residuals in their principal plane",
+    "The residual of a visit is its weights less their mean over one epoch of visits around it: the drift is "
+    "gone, the cycle stays. Visits without a whole epoch around them have none.",
+    lambda values, n_tasks: residual_gram(values, window=n_tasks),
 )
 
 
-def build(traces: Mapping[str, xr.DataTree]) -> xr.Dataset:
+def build(traces: Mapping[str, xr.DataTree], plane: Plane = WEIGHTS) -> xr.Dataset:
     """Give the principal components of the weights of every run that recorded them; computes nothing.
 
     Each run has components of its own.
@@ -46,6 +66,8 @@ def build(traces: Mapping[str, xr.DataTree]) -> xr.Dataset:
     ----------
     traces : mapping of str to DataTree
         Opened traces by label.
+    plane : Plane
+        `WEIGHTS`, or `RESIDUALS`.
 
     Returns
     -------
@@ -65,15 +87,16 @@ def build(traces: Mapping[str, xr.DataTree]) -> xr.Dataset:
     >>> dict(build({"cyclic": synthetic_trace()}).sizes)
     {'run': 1, 'visit': 13, 'component': 2}
     """
-    return combine(traces, "weights", _of_run, form=SKETCH)
+    combined = combine(traces, "weights", lambda tree: _of_run(tree, plane), form=SKETCH)
+    return combined.assign_attrs(heading=plane.heading, explanation=plane.explanation)
 
 
-def _of_run(tree: xr.DataTree) -> xr.Dataset:
-    kind = as_recorded(tree, "weights", SKETCH)
+def _of_run(tree: xr.DataTree, plane: Plane) -> xr.Dataset:
+    kind, n_tasks = as_recorded(tree, "weights", SKETCH), int(tree.attrs["n_tasks"])
     values = flat(tree, kind)
-    components = pca(gram(values), n_components=min(N_COMPONENTS, values.sizes["visit"]))
+    components = pca(plane.gram(values, n_tasks), n_components=min(N_COMPONENTS, values.sizes["visit"]))
     position = tree[kind]["position"]
-    phase = position.where(position >= 0) / int(tree.attrs["n_tasks"])
+    phase = position.where(position >= 0) / n_tasks
     return components[["scores", "explained_variance_ratio"]].assign(phase=phase.drop_vars("position"))
 
 
@@ -103,7 +126,8 @@ def draw(dataset: xr.Dataset) -> Figure:
             _draw_run(panel, dataset.sel(run=label))
         _colour_bar(page)
         page.legend(_legend())
-        page.describe("Trajectory of the weights in their principal plane", [NOTE, left_out_note(dataset)])
+        notes = [dataset.attrs["explanation"], NOTE, left_out_note(dataset)]
+        page.describe(dataset.attrs["heading"], notes)
     return page.figure
 
 
@@ -123,7 +147,7 @@ def _draw_run(axes: Axes, one: xr.Dataset) -> None:
     path, phase = scores[recorded], one["phase"].values[recorded]
     if len(path) == 0 or not share[0] > 0:
         axes.set(xticks=[], yticks=[])
-        say_not_defined(axes, "fewer than two visits, or weights that do not change")
+        say_not_defined(axes, "too few visits, or weights that do not change")
         return
     axes.plot(*path.T, color=style.MUTED, linewidth=0.7, zorder=1, label="path")
     axes.scatter(path[:, 0], path[:, 1], c=phase, norm=ONE_CYCLE, cmap=style.CYCLIC, **POINTS)
@@ -135,4 +159,4 @@ def _draw_run(axes: Axes, one: xr.Dataset) -> None:
 
 
 def _legend() -> list[Line2D]:
-    return [Line2D([], [], label="first recorded visit", **START), Line2D([], [], label="last", **END)]
+    return [Line2D([], [], label="first visit shown", **START), Line2D([], [], label="last", **END)]

@@ -108,6 +108,7 @@ PUBLIC = {
     "tortuosity": lambda tree: analyses.tortuosity(analyses.gram(values(tree).isel(visit=slice(4)))),
     "recovery_interval": lambda tree: analyses.recovery_interval(scores(tree), n_resamples=20),
     "residual_cosine": lambda tree: analyses.residual_cosine(values(tree), window=5),
+    "residual_gram": lambda tree: analyses.residual_gram(values(tree), window=5),
     "shift_averaged_loss": lambda tree: analyses.shift_averaged_loss(losses(tree)),
     "statistics": lambda tree: analyses.statistics(tree, "activations").fillna(0),
     "step_length": lambda tree: analyses.step_length(analyses.gram(values(tree))),

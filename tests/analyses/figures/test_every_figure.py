@@ -23,8 +23,9 @@ SIMILARITIES = [
 ]
 NEEDS = {kind.name: "losses" for kind in LOSS_KINDS}
 NEEDS |= {kind.name: kind.name.removeprefix("similarity-") for kind in SIMILARITIES}
-NEEDS |= {registry.TRAJECTORY.name: "weights", registry.NORMS.name: "weights"}
-EVERY = [*LOSS_KINDS, *SIMILARITIES, registry.TRAJECTORY, registry.NORMS]
+OF_WEIGHTS = [registry.TRAJECTORY, registry.TRAJECTORY_RESIDUALS, registry.NORMS]
+NEEDS |= {kind.name: "weights" for kind in OF_WEIGHTS}
+EVERY = [*LOSS_KINDS, *SIMILARITIES, *OF_WEIGHTS]
 
 every_figure = pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
 
@@ -42,7 +43,7 @@ def words(figure: Figure) -> str:
 
 
 def test_names_differ() -> None:
-    assert len({kind.name for kind in EVERY}) == len(EVERY) == 8
+    assert len({kind.name for kind in EVERY}) == len(EVERY) == 9
 
 
 @every_figure

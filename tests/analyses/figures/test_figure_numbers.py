@@ -277,6 +277,18 @@ def test_trajectory_holds_the_analysis(traces: Traces) -> None:
     np.testing.assert_array_equal(dataset["phase"], [np.nan, *[0, 0.25, 0.5, 0.75] * 3])
 
 
+def test_trajectory_of_residuals_is_of_weights_less_their_mean_over_a_cycle(traces: Traces) -> None:
+    dataset = registry.TRAJECTORY_RESIDUALS.build(traces).sel(run="cyclic").compute()
+    weights = flat(traces["cyclic"], "weights").values.astype(np.float64)
+    whole = range(2, 12)  # the windows t - 2 ... t + 1 of four tasks that lie within visits 0 to 12
+    residuals = np.array([weights[t] - weights[t - 2 : t + 2].mean(axis=0) for t in whole])
+    centered = residuals - residuals.mean(axis=0)
+    left, singular, _ = np.linalg.svd(centered, full_matrices=False)
+    scores = dataset["scores"].values
+    assert np.isnan(np.delete(scores, whole, axis=0)).all()
+    np.testing.assert_allclose(np.abs(scores[whole]), np.abs(left * singular)[:, :2], atol=1e-6)
+
+
 def test_what_runs_lack_is_missing_not_zero() -> None:
     traces = {name: synthetic_trace(n_epochs=n) for name, n in (("short", 2), ("long", 3))}
     for kind in (registry.TRAJECTORY, registry.SIMILARITY_ACTIVATIONS, registry.TASK_LOSS):
