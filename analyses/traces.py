@@ -6,9 +6,11 @@ from collections.abc import Collection
 
 import xarray as xr
 
-from analyses.inputs import per_visit
+from analyses.inputs import coordinate, per_visit
 from tracekit import flat
 from tracekit.errors import AnalysisError
+
+PAIRWISE = "pairwise_recovery"
 
 
 def losses_of(trace: xr.DataTree) -> xr.Dataset:
@@ -29,6 +31,18 @@ def tensors_of(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArra
             "record it, or choose one of those found"
         )
     return per_visit(flat(trace, kind, select=select))
+
+
+def pairwise_recovery_of(trace: xr.DataTree, first_epoch: int = 0) -> xr.DataArray:
+    """Give the pairwise recovery matrix from an epoch on; 0 leaves out the untrained model."""
+    if PAIRWISE not in trace.children:
+        raise AnalysisError(
+            f"{path_of(trace)}: expected {PAIRWISE}, found {_listed(trace.children)}; record it in the run: "
+            f"`recorders: [{{kind: {PAIRWISE}, every: …}}]`"
+        )
+    node = trace[PAIRWISE]
+    matrix = node["recovery"].assign_attrs(units=node.attrs.get("units", ""))
+    return matrix.isel(visit=(coordinate(matrix, "epoch") >= first_epoch).nonzero()[0])
 
 
 def path_of(trace: xr.DataTree) -> str:

@@ -15,6 +15,7 @@ from recorders.logits import LogitRecorder
 from recorders.loop import LoopTrace, record
 from recorders.losses import LossRecorder
 from recorders.optimizer_state import OptimizerStateRecorder
+from recorders.pairwise_recovery import PairwiseRecoveryRecorder
 from recorders.token_losses import TokenLossRecorder
 from recorders.weights import WeightRecorder
 
@@ -30,6 +31,7 @@ __all__ = [
     "LossRecorder",
     "NamedTasks",
     "OptimizerStateRecorder",
+    "PairwiseRecoveryRecorder",
     "TaskGradientRecorder",
     "TokenLossRecorder",
     "WeightRecorder",

@@ -51,7 +51,7 @@ def test_opening_and_building_an_analysis_computes_nothing(tmp_path, reads, name
 def test_building_a_figure_computes_nothing(tmp_path, reads, name):
     figure = plugins.load("tracekit.figures", name)
     trace = open_trace(write_example_trace(tmp_path / "run.zarr", n_epochs=4))
-    missing = name.removeprefix("similarity-") in ("activations", "gradients")
+    missing = name.removeprefix("similarity-") in ("activations", "gradients", "pairwise-recovery")
     with no_compute(), pytest.raises(AnalysisError, match="recorded") if missing else nullcontext():
         figure.build({"cyclic": trace})
     assert not reads

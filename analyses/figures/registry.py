@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from analyses.figures import norms, recovery, shift_averaged, similarity, task_loss, trajectory
+from analyses.figures import norms, pairwise, recovery, shift_averaged, similarity, task_loss, trajectory
 from analyses.figures.saving import save
 from tracekit.protocols import FigureKind
 
@@ -68,5 +68,13 @@ NORMS = FigureKind(
     summary="norm of the weights over training, of all and of each tensor, relative to the first visit",
     build=norms.build,
     draw=norms.draw,
+    save=save,
+)
+
+PAIRWISE_RECOVERY = FigureKind(
+    name="pairwise-recovery",
+    summary="what a trial visit to one task does to the loss of another, by when their turns come",
+    build=pairwise.build,
+    draw=pairwise.draw,
     save=save,
 )

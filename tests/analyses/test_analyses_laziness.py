@@ -9,6 +9,7 @@ import analyses
 from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.commands.norms import NORMS
+from analyses.commands.pairwise import PAIRWISE_RECOVERY
 from analyses.commands.period import PERIOD
 from analyses.commands.representation import REPRESENTATION
 from analyses.commands.seeds import SEEDS
@@ -153,6 +154,7 @@ def test_building_computes_nothing_and_gives_what_memory_gives(name, trace):
         TREND,
         SEEDS,
         REPRESENTATION,
+        PAIRWISE_RECOVERY,
     ],
 )
 def test_plug_ins_build_without_computing(analysis, trace):

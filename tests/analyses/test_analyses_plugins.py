@@ -10,6 +10,7 @@ import xarray as xr
 from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.commands.norms import NORMS
+from analyses.commands.pairwise import PAIRWISE_RECOVERY
 from analyses.commands.period import PERIOD
 from analyses.commands.seeds import SEEDS
 from analyses.commands.significance import RECOVERY_TEST, TREND
@@ -31,6 +32,7 @@ ALL = [
     RECOVERY_TEST,
     TREND,
     SEEDS,
+    PAIRWISE_RECOVERY,
 ]
 SHUFFLED = [[0, 1, 2, 3], [3, 1, 2, 0], [2, 1, 0, 3]]
 
@@ -142,6 +144,8 @@ def test_what_was_not_recorded_is_named(trace, analysis):
         {"/": xr.Dataset(attrs=trace.attrs), "/other/flat": trace["weights/flat"].to_dataset()}
     )
     missing = "weights" if "kind" in analysis.options else "losses"
+    if analysis is PAIRWISE_RECOVERY:
+        missing = "pairwise_recovery"
     with pytest.raises(AnalysisError, match=rf"memory: expected '?{missing}'?, found other; record"):
         analysis.build(*[empty] * analysis.n_traces[0])
 

@@ -34,7 +34,8 @@ def synthetic_trace(
     `pitch` they go along a helix: element 3 grows by `pitch` with every visit, so that visits n whole turns
     apart lie n · period · pitch apart, and each step has length √(4 sin²(π / period) + pitch²).
     Gradients are the steps that lead to the next weights, for every visit but 0. Activations are the weights
-    times 1, 2, … for each probe.
+    times 1, 2, … for each probe. A trial visit to task i lowers the loss of task j by 1/2 to the power of
+    (j − i) mod T, at every visit.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def synthetic_trace(
     Returns
     -------
     DataTree
-        Nodes losses, weights, gradients and activations, each of the last three with a child `flat`.
+        Nodes losses, pairwise_recovery, and weights, gradients and activations, each of these three with a
+        child `flat`.
 
     Raises
     ------
@@ -80,6 +82,7 @@ def synthetic_trace(
         **_kind("weights", weights, coordinates),
         **_kind("gradients", -np.diff(weights, axis=0), after_visit_0),
         **_kind("activations", weights[:, np.newaxis, :] * factors, {**coordinates, "probe": probes}),
+        "/pairwise_recovery": _pairwise_recovery(plan.n_visits + 1, plan.n_tasks, coordinates),
     }
     lazy = {path: _lazy(node) for path, node in nodes.items()}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan, order_name)), **lazy})
@@ -116,6 +119,14 @@ def _kind(kind: str, values: Floats, coordinates: dict[str, Any]) -> dict[str, x
     }
     flat = xr.Dataset({"values": (dims, values, {"fields": fields})}, coords=coordinates)
     return {f"/{kind}": xr.Dataset(named, coords=coordinates), f"/{kind}/flat": flat}
+
+
+def _pairwise_recovery(n_visits: int, n_tasks: int, coordinates: dict[str, Any]) -> xr.Dataset:
+    tasks = np.arange(n_tasks)
+    matrix = 0.5 ** ((tasks - tasks[:, np.newaxis]) % n_tasks)
+    pairs = {"trained": task_names(n_tasks), "evaluated": task_names(n_tasks)}
+    values = (("visit", *pairs), np.tile(matrix, (n_visits, 1, 1)))
+    return xr.Dataset({"recovery": values}, {**coordinates, **pairs}, {"units": "nats per token"})
 
 
 def _attributes(plan: Plan, order_name: str) -> dict[str, Any]:

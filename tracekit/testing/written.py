@@ -44,7 +44,7 @@ def write_example_trace(
     schedule : array of int, dims (epoch, position), optional
         Task of each visit; in turns if None.
     n_probes : int
-        Write activations too, of so many probes, if it is not 0.
+        Write activations too, of so many probes, and a matrix of pairwise recovery, if it is not 0.
     durability : {"fsync", "rename"}
         As for `TraceWriter.create`; `"rename"` is much faster for many traces.
 
@@ -71,6 +71,7 @@ def write_example_trace(
         trace.declare_rows(Rows("weights", fields, tuple(visits)))
         if n_probes:
             trace.declare_rows(_activations(n_probes, visits))
+            trace.declare_rows(_pairwise(tuple(names), visits))
         for number in visits:
             visit = plan.visit(number)
             since = np.array([(number - 1 - task) % n_tasks for task in range(n_tasks)])
@@ -81,6 +82,7 @@ def write_example_trace(
             if n_probes:
                 row = np.stack([_on_a_circle((number + probe**2) / n_tasks) for probe in range(n_probes)])
                 trace.put_row("activations", number, row)
+                trace.put_row("pairwise_recovery", number, np.eye(n_tasks))
             trace.commit(visit)
     return str(path)
 
@@ -88,6 +90,18 @@ def write_example_trace(
 def _activations(n_probes: int, visits: range) -> Rows:
     probes = tuple(f"document {number}" for number in range(n_probes))
     return Rows("activations", (Field("layer", (9,)),), tuple(visits), middle=("probe", probes))
+
+
+def _pairwise(names: tuple[str, ...], visits: range) -> Rows:
+    return Rows(
+        "pairwise_recovery",
+        (Field("recovery", (len(names),), "float64", axes=("evaluated",)),),
+        tuple(visits),
+        middle=("trained", names),
+        dtype="float64",
+        labels={"evaluated": names},
+        attributes={"units": "nats per token"},
+    )
 
 
 def _on_a_circle(turns: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

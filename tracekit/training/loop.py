@@ -64,7 +64,32 @@ def _train(run: Run, observers: Sequence[Observer], settings: LoopSettings) -> N
 
 
 def _update(run: Run, observers: Sequence[Observer], settings: LoopSettings, update: Update) -> None:
-    # a stream for each update: whatever observers draw, and wherever a run starts again, weights are the same
+    train_loss, norm = compute_gradients(run, update, settings)
+    if norm is not None:
+        update = replace(update, clipped_from=norm)
+    for observer in observers:
+        observer.before_update(update)
+    run.optimizer.step()
+    for observer in observers:
+        observer.after_update(update, train_loss)
+
+
+def compute_gradients(run: Run, update: Update, settings: LoopSettings) -> tuple[float, float | None]:
+    """Give a model the gradients of an update, as its optimizer is to use them.
+
+    Each update has a random stream of its own: whatever observers draw, and wherever a run starts again,
+    weights are the same.
+
+    Returns
+    -------
+    tuple
+        The train loss, and the norm before clipping; None where nothing is clipped.
+
+    Raises
+    ------
+    TrainingError
+        If the train loss is NaN or infinite, unless `settings.stop_on_nan` is false.
+    """
     seed_torch(integer_seed(settings.seed, Stream.UPDATES, update.number), device_of(run.model))
     run.optimizer.zero_grad(set_to_none=True)
     loss = run.tasks.loss(run.model, update.visit.task)
@@ -72,14 +97,9 @@ def _update(run: Run, observers: Sequence[Observer], settings: LoopSettings, upd
     if settings.stop_on_nan and not math.isfinite(train_loss):
         raise _not_a_number(run, update, train_loss)
     torch.autograd.backward(loss)
-    if settings.clip_grad_norm is not None:
-        norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_grad_norm)
-        update = replace(update, clipped_from=float(norm))
-    for observer in observers:
-        observer.before_update(update)
-    run.optimizer.step()
-    for observer in observers:
-        observer.after_update(update, train_loss)
+    if settings.clip_grad_norm is None:
+        return train_loss, None
+    return train_loss, float(torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_grad_norm))
 
 
 def _evaluate(run: Run, observers: Sequence[Observer], visit: Visit) -> None:
