@@ -122,23 +122,22 @@ def sum_over_blocks(
         return kernel(_as_rows(values, n_batch))
     import dask.array as da  # of no use to arrays in memory, and slow to import
 
-    columns = tuple(range(n_batch + 1, values.ndim))
+    axes, summed = tuple(range(values.ndim)), tuple(range(n_batch, values.ndim))
     row, other = values.ndim, values.ndim + 1
-    kept = tuple(range(n_batch))
+    # rows stay an axis, of size 1, until the sum: to leave one out, dask copies every block
     parts = da.blockwise(
         _on_block,
-        (*kept, *columns, row, other),
+        (*axes, row, other),
         _in_blocks(values, n_batch, block_bytes),
-        tuple(range(values.ndim)),
+        axes,
         kernel=kernel,
         n_batch=n_batch,
         new_axes={row: n_rows, other: n_rows},
-        adjust_chunks=dict.fromkeys(columns, 1),
-        concatenate=True,
+        adjust_chunks=dict.fromkeys(summed, 1),
         dtype=np.float64,
-        meta=np.empty((0,) * (values.ndim + 1)),
+        meta=np.empty((0,) * (values.ndim + 2)),
     )
-    return parts.sum(axis=tuple(range(n_batch, values.ndim - 1)))
+    return parts.sum(axis=summed)
 
 
 def _in_blocks(values: Any, n_batch: int, block_bytes: int) -> Any:
@@ -151,8 +150,8 @@ def _in_blocks(values: Any, n_batch: int, block_bytes: int) -> Any:
 def _on_block(block: npt.NDArray[Any], *, kernel: Callable[..., Any], n_batch: int) -> Any:
     with one_blas_thread():
         result = np.asarray(kernel(_as_rows(block, n_batch)))
-    n_columns = block.ndim - n_batch - 1
-    return result.reshape((*result.shape[:n_batch], *(1,) * n_columns, *result.shape[n_batch:]))
+    n_summed = block.ndim - n_batch
+    return result.reshape((*result.shape[:n_batch], *(1,) * n_summed, *result.shape[n_batch:]))
 
 
 def _as_rows(block: npt.NDArray[Any], n_batch: int) -> npt.NDArray[Any]:

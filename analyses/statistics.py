@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import tracekit
 from analyses.inputs import REDUCTIONS, recorded
 from analyses.kernels import statistics as kernels
 from analyses.kernels.recovery import Floats, Integers
-from analyses.lazy import BLOCK_BYTES, apply
+from analyses.kernels.similarity import WORK_BYTES
+from analyses.lazy import BLOCK_BYTES, apply, column_blocks
 from tracekit.errors import AnalysisError
 from tracekit.patterns import choose
 
@@ -129,8 +130,8 @@ def _sums(rows: Any, owners: Integers, n_tensors: int) -> Any:
         return kernel(rows, owners)
     import dask.array as da
 
-    width = max(1, BLOCK_BYTES // (math.prod(rows.shape[:-1]) * rows.dtype.itemsize or 1))
-    blocks = rows.rechunk((*rows.shape[:-1], width))
+    all_rows = ((math.prod(rows.shape[:-1]),), rows.chunks[-1])
+    blocks = rows.rechunk((*rows.shape[:-1], column_blocks(all_rows, rows.dtype.itemsize, BLOCK_BYTES)[1]))
     lead = tuple(range(rows.ndim - 1))
     element, sums, tensor = range(rows.ndim, rows.ndim + 3)
     parts = da.blockwise(
@@ -153,4 +154,12 @@ def _sums(rows: Any, owners: Integers, n_tensors: int) -> Any:
 
 
 def _on_block(values: Any, owners: Integers, *, kernel: partial[Floats]) -> Floats:
-    return kernel(values, owners)[np.newaxis]
+    """Sum a block by pieces: what the sums need besides is many times as large as what they are taken of."""
+    width = max(1, WORK_BYTES // (math.prod(values.shape[:-1]) * values.dtype.itemsize or 1))
+    starts = range(0, max(1, values.shape[-1]), width)
+    parts = (kernel(values[..., a : a + width], owners[a : a + width]) for a in starts)
+    return reduce(_join_two, parts)[np.newaxis]
+
+
+def _join_two(first: Floats, second: Floats) -> Floats:
+    return kernels.joined(np.stack([first, second]))
