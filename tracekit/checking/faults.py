@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-FaultKind = Literal["values", "coordinates", "metadata", "copy"]
+from tracekit.format.marker import MARKER_KEY
+
+FaultKind = Literal["values", "coordinates", "metadata", "copy", "checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -15,9 +17,10 @@ class Fault:
 
     Parameters
     ----------
-    kind : {"values", "coordinates", "metadata", "copy"}
+    kind : {"values", "coordinates", "metadata", "copy", "checkpoint"}
         Damaged values are lost alone; without its coordinates or metadata, a whole group cannot be opened.
-        The second copy of these is missed by nobody until it is needed.
+        The second copy of these is missed by nobody until it is needed, nor is a checkpoint until a run is
+        resumed, which then goes on from an older one.
     array, key : str
         The array (or group), and the object that holds what is damaged.
     chunk : tuple of int, optional
@@ -39,6 +42,11 @@ class Fault:
     def is_severe(self) -> bool:
         """Whether all of a group is hit."""
         return self.kind in ("metadata", "coordinates")
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether it is one of the things that there are two copies of, or one of these."""
+        return self.key != MARKER_KEY and self.kind in ("metadata", "coordinates", "copy")
 
     @property
     def group(self) -> str:

@@ -144,8 +144,10 @@ class Inventory:
         self.faults.append(Fault(kind, array, key, None, whole_stretch(self.visits), str(error)))
 
 
-def take_inventory(store: Store) -> Inventory:
+def take_inventory(store: Store, *, assumed: int | None = None) -> Inventory:
     """Look through the metadata and coordinates of a trace, and go on where something is damaged.
+
+    Where the marker is lost, `assumed` says how many snapshots are looked for.
 
     Raises
     ------
@@ -163,7 +165,10 @@ def take_inventory(store: Store) -> Inventory:
         if not _looks_like_a_trace(store):
             raise
         inventory.note("metadata", "", METADATA, error)
-    _find_marker(inventory)
+    if assumed is None:
+        _find_marker(inventory)
+    else:
+        inventory.committed = assumed
     _find_timeline(inventory)
     for group in sorted({*store.children(), *map(_group_of, inventory.declared)} - {*NOT_KINDS}):
         inventory.groups.append(group)

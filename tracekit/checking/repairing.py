@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 
-from tracekit.checking.verify import faults_of_all_visits
+from tracekit.checking.inventory import Part, take_inventory
+from tracekit.checking.verify import faults_of_all_visits, faults_of_checkpoints
+from tracekit.format.checkpoints import remove_checkpoint
 from tracekit.format.copies import COPIES_KEY, pack, read_copies
 from tracekit.format.documents import read_document, seal
-from tracekit.format.layout import COMMIT_KEY, DERIVED, KNOWN, METADATA
+from tracekit.format.layout import COMMIT_KEY, DERIVED, GAPS, KNOWN, METADATA, group_metadata
+from tracekit.format.marker import require_marker
 from tracekit.reading.counts import is_open
+from tracekit.reading.extent import read_known
 from tracekit.store import Store, open_store
 from tracekit.writing.claims import take_claim
 
@@ -18,7 +23,7 @@ def restore(path: str | os.PathLike[str], *, force_claim: bool = False) -> tuple
     """Put back what all visits need: metadata, and coordinates that are planned. Values have no second copy.
 
     Where only the copy is damaged, it is made anew. Which visits of a kind could not be written (`gaps`) is
-    not in the copy of its metadata: once put back, they are named as missing values.
+    not in the copy of its metadata: once that is put back, those of which objects are missing are marked so.
 
     Parameters
     ----------
@@ -61,6 +66,45 @@ def restore(path: str | os.PathLike[str], *, force_claim: bool = False) -> tuple
         claim.release()
 
 
+def remove_damaged_checkpoints(path: str | os.PathLike[str], *, force_claim: bool = False) -> tuple[str, ...]:
+    """Remove the checkpoints that are damaged: a run that is resumed then goes on from an older one.
+
+    Parameters
+    ----------
+    path : str or path
+        The trace.
+    force_claim : bool
+        Take the trace over from a writer that may still live.
+
+    Returns
+    -------
+    tuple of str
+        Keys of those removed.
+
+    Raises
+    ------
+    TraceInUseError
+        If another process writes the trace.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tracekit.testing.written import write_example_trace
+    >>> remove_damaged_checkpoints(write_example_trace(tempfile.mkdtemp() + "/run.zarr"))
+    ()
+    """
+    store = open_store(path)
+    claim = take_claim(store, force=force_claim)
+    try:
+        damaged = faults_of_checkpoints(store, require_marker(store).committed)
+        for fault in damaged:
+            remove_checkpoint(store, int(fault.key.rpartition("/")[2]))
+        return tuple(fault.key for fault in damaged)
+    finally:
+        store.sync()
+        claim.release()
+
+
 def _put_back(store: Store) -> tuple[str, ...]:
     """Put objects back until nothing more can be: once metadata is there, faults in coordinates are seen."""
     copies, restored = read_copies(store), list[str]()
@@ -68,7 +112,31 @@ def _put_back(store: Store) -> tuple[str, ...]:
         for key in broken:
             store.put(key, _at_rest(copies[key]) if key == METADATA else copies[key])
         restored += broken
+    _mark_gaps(store, _alone(restored))
     return tuple(restored)
+
+
+def _alone(restored: list[str]) -> set[str]:
+    """Give the groups of which nothing but their own metadata was put back: no more of them was hit."""
+    n_keys = Counter(key.split("/")[0] for key in restored)
+    return {group for group, number in n_keys.items() if number == 1 and f"{group}/{METADATA}" in restored}
+
+
+def _mark_gaps(store: Store, groups: set[str]) -> None:
+    """Mark the rows of groups that are not there, or not whole, as missing; why can no longer be told."""
+    for part in take_inventory(store).parts:
+        group, _, name = part.layout.key.partition("/")
+        if group in groups and name == "values" and part.layout.shard:
+            _mark_gaps_of(store, group, part)
+
+
+def _mark_gaps_of(store: Store, group: str, part: Part) -> None:
+    rows = {item.index[0] for item in part.items() if store.get_range(item.key, 0, 1) is None}
+    if rows:
+        samples = read_known(store, f"{group}/{part.layout.dims[0]}", len(part.visits))
+        attributes = read_document(store, f"{group}/{METADATA}")["attributes"]
+        gaps = [int(samples[row]) for row in sorted(rows)]
+        store.put(f"{group}/{METADATA}", group_metadata({**attributes, GAPS: gaps}))
 
 
 def _broken(store: Store, keys: set[str]) -> list[str]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
 from tracekit.checking.faults import Fault, Report, sound_commit
 from tracekit.checking.inventory import Inventory, Item, take_inventory, whole_stretch
 from tracekit.errors import DamagedTraceError, TraceError
+from tracekit.format.checkpoints import (
+    CHECKPOINT_KEY,
+    DOCUMENT,
+    check_checkpoint,
+    key_of,
+    usable_checkpoints,
+)
 from tracekit.format.codecs import CHECKSUM_BYTES
 from tracekit.format.layout import METADATA, TIMELINE, Shape
 from tracekit.format.shards import INDEX_ENTRY_BYTES, read_index
@@ -32,7 +39,7 @@ Progress = Callable[[int, int], None]
 def verify(
     path: str | os.PathLike[str], *, threads: int = THREADS, progress: Progress | None = None
 ) -> Report:
-    """Read every committed chunk of every array of a trace, its coordinates, marker and metadata.
+    """Read every committed chunk of every array of a trace, its coordinates, marker, metadata, checkpoints.
 
     Parameters
     ----------
@@ -65,12 +72,14 @@ def verify(
     """
     inventory = take_inventory(open_store(path))
     faults, n_chunks, n_bytes, n_read = list(inventory.faults), 0, 0, 0
-    for result in _read_all(inventory, threads):
+    checkpoints = usable_checkpoints(inventory.store, inventory.committed or 0)
+    n_objects = inventory.n_objects + len(checkpoints)
+    for result in chain(_read_all(inventory, threads), _read_checkpoints(inventory.store, checkpoints)):
         n_read += 1
         n_chunks, n_bytes = n_chunks + result.n_chunks, n_bytes + result.n_bytes
         faults += result.faults
         if progress is not None:
-            progress(n_read, inventory.n_objects)
+            progress(n_read, n_objects)
         if len(faults) > MAX_FAULTS:
             break
     faults += _contradictions(inventory, faults)
@@ -85,6 +94,18 @@ def faults_of_all_visits(store: Store) -> list[Fault]:
         if part.kind == "coordinates":
             faults += [fault for item in part.items() for fault in _read(store, item).faults]
     return [*faults, *_contradictions(inventory, faults)]
+
+
+def faults_of_checkpoints(store: Store, committed: int) -> list[Fault]:
+    """Name the checkpoints of so many snapshots that are damaged."""
+    results = _read_checkpoints(store, usable_checkpoints(store, committed))
+    return [fault for result in results for fault in result.faults]
+
+
+def faults_in(inventory: Inventory, threads: int = THREADS) -> list[Fault]:
+    """Name all that is wrong with an inventory, values too."""
+    found = (fault for result in _read_all(inventory, threads) for fault in result.faults)
+    return [*inventory.faults, *found]
 
 
 def _report(inventory: Inventory, faults: list[Fault], n_read: int, n_chunks: int, n_bytes: int) -> Report:
@@ -170,6 +191,27 @@ def _check_end(store: Store, item: Item, entries: np.ndarray[tuple[int, int], np
         raise DamagedTraceError(
             f"{store.url}/{item.key}: wrong size, the chunks and the index do not make up the whole file"
         )
+
+
+def _read_checkpoints(store: Store, numbers: Iterable[int]) -> Iterator[_Result]:
+    """Read checkpoints, those that are not whole left out: these do not exist."""
+    for number in numbers:
+        result = _Result()
+        try:
+            if store.get(key_of(number, DOCUMENT)) is not None:
+                check_checkpoint(store, number)
+        except TraceError as error:
+            if _is_there(store, number):  # the writer may have removed it meanwhile
+                name = f"{CHECKPOINT_KEY}/{number}"
+                result.faults.append(Fault("checkpoint", name, name, None, (), str(error)))
+        yield result
+
+
+def _is_there(store: Store, number: int) -> bool:
+    try:
+        return store.get(key_of(number, DOCUMENT)) is not None
+    except TraceError:
+        return True
 
 
 def _fault(item: Item, chunk: Shape | None, error: TraceError) -> Fault:

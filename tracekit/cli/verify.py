@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -27,9 +28,10 @@ def verify(run: str, repair: bool, as_document: bool, threads: int) -> None:
     """Read every chunk of the trace RUN, and name the array, chunk and visits of each fault.
 
     Nothing is changed, unless --repair is given: then metadata and planned coordinates are put back from the
-    copy that is in the trace, and if values are damaged, the trace is taken back, for good, to its last
-    commit that is sound in everything. Leave the flag out to keep the undamaged data of later visits: it can
-    be read as it is. The exit status is 1 if something is damaged, and 0 if nothing is (any more).
+    copy that is in the trace, a damaged commit marker is made anew of what is there whole, and damaged
+    checkpoints are removed. If values are damaged, the trace is taken back, for good, to its last commit that
+    is sound in everything. Leave the flag out to keep the undamaged data of later visits: it can be read as
+    it is. The exit status is 1 if something is damaged, and 0 if nothing is (any more).
 
     \b
     Examples:
@@ -99,7 +101,10 @@ def _verdict(report: Report) -> list[str]:
             "puts it back if the trace has a sound copy of it."
         )
     elif report.sound_commit == report.committed:
-        lines.append("Everything can be read; --repair makes the second copy of metadata anew.")
+        lines.append(
+            "Everything can be read; --repair makes the second copy of metadata anew, and removes damaged "
+            "checkpoints, so that a run goes on from an older one."
+        )
     else:
         lines.append(
             f"Everything opens, and all that is not named above can be read. The first {report.sound_commit} "
@@ -109,7 +114,7 @@ def _verdict(report: Report) -> list[str]:
 
 
 def _repair(run: str, report: Report) -> None:
-    """Put back what there is a copy of; then take the trace back, if that leaves anything.
+    """Repair what can be repaired without loss; then take the trace back, if that leaves anything.
 
     Raises
     ------
@@ -119,10 +124,10 @@ def _repair(run: str, report: Report) -> None:
     from tracekit.errors import TraceError
     from tracekit.writing.truncation import rollback
 
-    if any(fault.kind != "values" for fault in report.faults):
-        report = _put_back(run, report)
-        if not report.faults:
-            return
+    for step in (_put_back, _remake_marker, _remove_checkpoints):
+        report = step(run, report)
+    if not report.faults:
+        return
     if not report.sound_commit or report.cut_off:
         why = (
             "coordinates or metadata are damaged"
@@ -138,7 +143,7 @@ def _repair(run: str, report: Report) -> None:
 
 
 def _put_back(run: str, report: Report) -> Report:
-    """Put back metadata and coordinates; gives what is then found.
+    """Put back metadata and coordinates, if something else than the marker is damaged; gives what is left.
 
     Raises
     ------
@@ -148,6 +153,8 @@ def _put_back(run: str, report: Report) -> Report:
     from tracekit.checking.repairing import restore
     from tracekit.errors import DamagedTraceError, TraceError
 
+    if not any(fault.is_copied for fault in report.faults):
+        return report
     try:
         restored = restore(run)
     except DamagedTraceError as error:
@@ -155,6 +162,36 @@ def _put_back(run: str, report: Report) -> Report:
             f"{report.path}: nothing was changed: coordinates or metadata are damaged, and there is no sound "
             f"copy of them in the trace ({error}); restore what is damaged from elsewhere"
         ) from error
-    for key in restored:
-        click.echo(f"Put back: {key}", err=True)
-    return _verify(run, 1)
+    return _told(run, report, [f"Put back: {key}" for key in restored])
+
+
+def _remake_marker(run: str, report: Report) -> Report:
+    """Make the marker anew, if that is damaged; gives what is left.
+
+    Raises
+    ------
+    TraceError
+        If nothing says what was committed.
+    """
+    from tracekit.checking.remarking import remake_marker
+
+    if report.committed is not None:
+        return report
+    marker = remake_marker(run)
+    return _told(run, report, [f"Made anew: the commit marker, of {marker.committed} snapshots found whole"])
+
+
+def _remove_checkpoints(run: str, report: Report) -> Report:
+    """Remove damaged checkpoints; gives what is left."""
+    from tracekit.checking.repairing import remove_damaged_checkpoints
+
+    if not any(fault.kind == "checkpoint" for fault in report.faults):
+        return report
+    return _told(run, report, [f"Removed: {key}" for key in remove_damaged_checkpoints(run)])
+
+
+def _told(run: str, report: Report, lines: Sequence[str]) -> Report:
+    """Say what was done, and read the trace through again if something was."""
+    for line in lines:
+        click.echo(line, err=True)
+    return _verify(run, 1) if lines else report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -86,6 +87,20 @@ def as_bytes(values: npt.NDArray[Any]) -> Bytes:
 def checksum(data: bytes | Bytes) -> bytes:
     """Give the crc32c of `data` as four little-endian bytes (RFC 3720, appendix B.4)."""
     return int(google_crc32c.value(data)).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def checksum_of_parts(parts: Iterable[bytes]) -> bytes:
+    """Give the crc32c of what comes in parts, of which one at a time is in memory.
+
+    Examples
+    --------
+    >>> checksum_of_parts([b"ab", b"c"]) == checksum(b"abc")
+    True
+    """
+    value = 0
+    for part in parts:
+        value = google_crc32c.extend(value, part)
+    return int(value).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def verified(data: memoryview, place: str) -> Bytes:

@@ -33,7 +33,7 @@ def seal(document: Mapping[str, Any]) -> bytes:
     """
     plain = json.loads(json.dumps(document))
     plain["attributes"] = {key: value for key, value in plain["attributes"].items() if key != SEAL}
-    plain["attributes"][SEAL] = _seal_of(plain)
+    plain["attributes"][SEAL] = content_checksum(plain)
     data = json.dumps(plain, indent=2).encode()
     try:
         if len(data) > MAX_BYTES:
@@ -82,7 +82,10 @@ def unsealed(document: dict[str, Any], place: str) -> dict[str, Any]:
         If its content is not what was sealed.
     """
     attributes = {key: value for key, value in document["attributes"].items() if key != SEAL}
-    found, expected = document["attributes"].get(SEAL), _seal_of({**document, "attributes": attributes})
+    found, expected = (
+        document["attributes"].get(SEAL),
+        content_checksum({**document, "attributes": attributes}),
+    )
     if found != expected:
         raise DamagedTraceError(
             f"{place}: its content does not match its checksum ({reprlib.repr(found)}, and {expected!r} was "
@@ -131,6 +134,7 @@ def _check_depth(value: Any, left: int = MAX_DEPTH) -> None:
             _check_depth(child, left - 1)
 
 
-def _seal_of(document: Mapping[str, Any]) -> str:
+def content_checksum(document: Mapping[str, Any]) -> str:
+    """Give the crc32c of what a document says, however it is written."""
     kept = {key: value for key, value in document.items() if key != NOT_SEALED}
     return checksum(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hex()

@@ -8,7 +8,6 @@ model that was built as the configuration says, so that tied weights stay tied.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +20,14 @@ from safetensors.torch import load, save
 
 from tracekit.differences import differences, listed
 from tracekit.errors import DamagedTraceError, TraceError, TraceWarning
-from tracekit.format.checkpoints import DOCUMENT, TENSORS, key_of, usable_checkpoints
+from tracekit.format.checkpoints import (
+    DOCUMENT,
+    TENSORS,
+    checkpoint_document,
+    key_of,
+    read_checkpoint_document,
+    usable_checkpoints,
+)
 from tracekit.format.codecs import checksum
 from tracekit.format.marker import read_marker
 from tracekit.protocols import Evaluation, Run
@@ -36,7 +42,6 @@ from tracekit.training.states import (
 )
 from tracekit.writing.writer import TraceWriter
 
-FORMAT_VERSION = 1
 CARRIED = "carried/"  # begins the names of tensors that recorders carry from visit to visit
 
 
@@ -81,17 +86,9 @@ def encode(run: Run, number: int) -> Iterator[tuple[str, bytes]]:
     carried = {f"{CARRIED}{name}": tensor for name, tensor in run.carried.items()}
     tensors = {**model_tensors(run.model), **moments, **carried}
     data = save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()})
-    document = {
-        "format": "tracekit checkpoint",
-        "format_version": FORMAT_VERSION,
-        "visit": number,
-        "bytes": len(data),
-        "crc32c": checksum(data).hex(),
-        "model": signature(run.model),
-        "optimizer": settings,
-    }
+    facts = {"visit": number, "model": signature(run.model), "optimizer": settings}
     yield TENSORS, data
-    yield DOCUMENT, json.dumps(document, indent=1).encode()
+    yield DOCUMENT, checkpoint_document(facts, data)
 
 
 def restore(run: Run, path: str | PathLike[str]) -> Run:
@@ -108,7 +105,7 @@ def restore(run: Run, path: str | PathLike[str]) -> Run:
     -------
     Run
         The same run, with the `snapshots` that lie behind it; 0, and the state as it was, where there is no
-        checkpoint. A damaged one is passed over, with a `TraceWarning`.
+        checkpoint. A damaged one is passed over, with a `TraceWarning` that names it and the one taken.
 
     Raises
     ------
@@ -127,33 +124,46 @@ def restore(run: Run, path: str | PathLike[str]) -> Run:
     26
     """
     store = open_store(path)
+    found = _newest_sound(store)
+    if found is None:
+        return run
+    number, document, tensors = found
+    carried = {
+        name.removeprefix(CARRIED): tensors.pop(name) for name in list(tensors) if name.startswith(CARRIED)
+    }
+    _restore(run, document, tensors, store.url)
+    return replace(run, snapshots=number + 1, carried=carried)
+
+
+def _newest_sound(store: Store) -> tuple[int, dict[str, Any], dict[str, torch.Tensor]] | None:
+    """Read the newest checkpoint that is sound, and say which were not, and what becomes of it."""
     marker = read_marker(store)
-    committed = marker.committed if marker else 0
-    for number in reversed(usable_checkpoints(store, committed)):
+    damaged: list[str] = []
+    for number in reversed(usable_checkpoints(store, marker.committed if marker else 0)):
         try:
             document, tensors = _read(store, number)
         except DamagedTraceError as error:
-            warnings.warn(f"{error}; an older state is taken", TraceWarning, stacklevel=2)
-            continue
-        carried = {
-            name.removeprefix(CARRIED): tensors.pop(name)
-            for name in list(tensors)
-            if name.startswith(CARRIED)
-        }
-        _restore(run, document, tensors, store.url)
-        return replace(run, snapshots=number + 1, carried=carried)
-    return run
+            damaged.append(str(error))
+        else:
+            _warn(damaged, f"an older state is taken, that after visit {number}")
+            return number, document, tensors
+    _warn(damaged, "there is no older state, so the run begins anew and repeats what it had committed")
+    return None
+
+
+def _warn(damaged: list[str], then: str) -> None:
+    if damaged:
+        warnings.warn(f"{'; '.join(damaged)}; {then}", TraceWarning, stacklevel=4)
 
 
 def _read(store: Store, number: int) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    place = f"{store.url}/{key_of(number, '')}"
-    text, data = store.get(key_of(number, DOCUMENT)), store.get(key_of(number, TENSORS))
-    if text is None or data is None:
-        raise DamagedTraceError(f"{place}: not a whole checkpoint")
+    document, place = read_checkpoint_document(store, number), f"{store.url}/{key_of(number, TENSORS)}"
+    data = store.get(key_of(number, TENSORS))
+    if data is None:
+        raise DamagedTraceError(f"{place}: missing; not a whole checkpoint")
+    if document["crc32c"] != checksum(data).hex():
+        raise DamagedTraceError(f"{place}: the checksum does not match")
     try:
-        document = json.loads(text)
-        if document["crc32c"] != checksum(data).hex():
-            raise DamagedTraceError(f"{place}{TENSORS}: the checksum does not match")
         return document, load(data)
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedTraceError(f"{place}: cannot be read ({type(error).__name__}: {error})") from error

@@ -11,10 +11,19 @@ from click.testing import CliRunner
 from hostile.sound import read_everything, write_base
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
+from tracekit.checking.remarking import remake_marker
 from tracekit.checking.verify import verify
 from tracekit.cli.verify import verify as command
 from tracekit.errors import DamagedTraceError, TraceError
 from tracekit.format import layout
+from tracekit.format.checkpoints import (
+    DOCUMENT,
+    TENSORS,
+    checkpoint_document,
+    checkpoint_numbers,
+    key_of,
+    put_checkpoint,
+)
 from tracekit.format.copies import COPIES_KEY, read_copies
 from tracekit.store import LocalStore
 from tracekit.store.memory import MemoryStore
@@ -312,3 +321,69 @@ def test_what_the_disk_does_not_give_is_named(path, monkeypatch):
     monkeypatch.setattr(os, "pread", fail)
     with pytest.raises(DamagedTraceError, match=r"weights/values/c/.*cannot be read \(Input/output error\)"):
         trace["weights/flat"].to_dataset()["values"].load()
+
+
+def put_checkpoints(path):
+    """Put two checkpoints of made-up tensors into a trace."""
+    for number in (2, 4):
+        tensors = bytes(range(100)) * number
+        facts = checkpoint_document({"visit": number, "optimizer": {"lr": 0.5}}, tensors)
+        put_checkpoint(LocalStore(path), number, [(TENSORS, tensors), (DOCUMENT, facts)])
+
+
+@pytest.mark.parametrize("name", [TENSORS, DOCUMENT])
+def test_a_damaged_checkpoint_is_named_and_removed_on_request(path, name):
+    put_checkpoints(path)
+    assert verify(path).faults == ()
+    file = path / key_of(4, name)
+    sound = file.read_bytes()
+    for place in range(0, len(sound), 61):
+        flip(file, place)
+        report = verify(path)
+        assert [(fault.kind, fault.key) for fault in report.faults] == [("checkpoint", "commit/checkpoint/4")]
+        assert name in report.faults[0].problem
+        assert (report.sound_commit, report.lost) == (5, ())
+        file.write_bytes(sound)
+    flip(file, len(sound) // 2)
+    before = read_everything(path)
+    done = CliRunner().invoke(command, [str(path), "--repair"], catch_exceptions=False)
+    assert (done.exit_code, "Removed: commit/checkpoint/4" in done.output) == (0, True)
+    assert checkpoint_numbers(LocalStore(path)) == [2]
+    assert read_everything(path) == before
+
+
+@pytest.mark.parametrize("how", ["flipped", "gone"])
+def test_a_lost_marker_is_made_anew_of_what_is_whole(path, how):
+    before = read_everything(path)
+    flip(path / "commit/c/0") if how == "flipped" else (path / "commit/c/0").unlink()
+    with pytest.raises(TraceError):
+        open_trace(path)
+    done = CliRunner().invoke(command, [str(path), "--repair"], catch_exceptions=False)
+    assert (done.exit_code, "of 5 snapshots found whole" in done.output) == (0, True)
+    assert read_everything(path) == before
+    assert verify(path).faults == ()
+
+
+def test_a_marker_made_anew_leaves_out_what_is_not_whole(path):
+    (path / "commit/c/0").unlink()
+    (path / "weights/values/c/3/1").unlink()
+    assert remake_marker(path).committed == 3
+    assert open_trace(path)["weights"].visit.values.tolist() == [0, 1, 2]
+
+
+def test_no_marker_is_made_of_nothing(tmp_path):
+    with TraceWriter.create(tmp_path / "run.zarr", Plan(np.array([[0]]), 1, 1)) as trace:
+        trace.declare_series([Series("losses", "eval_loss")])
+    (tmp_path / "run.zarr/commit/c/0").unlink()
+    with pytest.raises(DamagedTraceError, match="nothing was ever committed"):
+        remake_marker(tmp_path / "run.zarr")
+
+
+def test_rows_that_are_gone_are_marked_where_metadata_is_put_back(path):
+    """Which rows could not be written is in no copy: those that are not there are marked so again."""
+    (path / "weights/zarr.json").unlink()
+    shutil.rmtree(path / "weights/values/c/2")
+    done = CliRunner().invoke(command, [str(path), "--repair"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert open_trace(path).attrs["gaps"] == {"weights": [2]}
+    assert open_trace(path).attrs["snapshots_committed"] == 5

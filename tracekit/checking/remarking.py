@@ -1,0 +1,112 @@
+"""A commit marker that is lost, made anew from what it had committed."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+
+from tracekit.checking.inventory import Inventory, Part, take_inventory
+from tracekit.checking.verify import faults_in
+from tracekit.errors import DamagedTraceError, TraceError
+from tracekit.format.layout import CLOCK, TIMELINE, read_layout
+from tracekit.format.marker import MARKER_KEY, Marker, read_marker, write_marker
+from tracekit.reading.stored import StoredSeries
+from tracekit.store import Store, open_store
+from tracekit.writing.claims import take_claim
+
+
+def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) -> Marker:
+    """Make a damaged or missing commit marker anew; everything else must be sound, or was repaired.
+
+    The clock says how many snapshots were written, as its last sample is put with every commit. Of these, as
+    many are kept as are there whole. The last one may never have been committed: it is kept if each series
+    has values for it, so that one whose loss was NaN is dropped, and a resumed run repeats it.
+
+    Parameters
+    ----------
+    path : str or path
+        The trace.
+    force_claim : bool
+        Take the trace over from a writer that may still live.
+
+    Returns
+    -------
+    Marker
+        What is now committed. Its generation is one that no reader has seen.
+
+    Raises
+    ------
+    DamagedTraceError
+        If other things are damaged too, or nothing was committed.
+    TraceInUseError
+        If another process writes the trace.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tracekit.store import open_store
+    >>> from tracekit.testing.written import write_example_trace
+    >>> path = write_example_trace(tempfile.mkdtemp() + "/run.zarr")
+    >>> open_store(path).remove("commit/c/0")
+    >>> remake_marker(path).committed
+    7
+    """
+    store = open_store(path)
+    claim = take_claim(store, force=force_claim)
+    try:
+        before = _readable(store)
+        if before is not None:
+            return before
+        store.remove(MARKER_KEY)
+        marker = Marker(_snapshots_whole(store), int(time.time()))
+        write_marker(store, marker, before=[None])
+        return marker
+    finally:
+        claim.release()
+
+
+def _readable(store: Store) -> Marker | None:
+    try:
+        return read_marker(store)
+    except DamagedTraceError:
+        return None
+
+
+def _snapshots_whole(store: Store) -> int:
+    """Count the snapshots that are there with all that belongs to them."""
+    written = _snapshots_written(store)
+    inventory = take_inventory(store, assumed=written)
+    faults = faults_in(inventory)
+    severe = [fault for fault in faults if fault.is_severe]
+    if severe or not written:
+        why = severe[0].problem if severe else "nothing was ever committed, as far as can be seen"
+        raise DamagedTraceError(f"{store.url}: the commit marker cannot be made anew: {why}")
+    whole = written if _has_all_series(inventory, written - 1) else written - 1
+    return min([whole, *(first for fault in faults for first, _ in fault.visits)])
+
+
+def _snapshots_written(store: Store) -> int:
+    key = f"{TIMELINE}/{CLOCK}"
+    layout = read_layout(store, key)
+    chunks = [int(name) for name in store.children(f"{key}/c") if name.isdigit()]
+    n_most = min(layout.shape[0], (max(chunks, default=-1) + 1) * layout.chunk[0])
+    missing = np.isnan(StoredSeries(store, layout, n_most)[:])
+    return int(np.argmax(missing)) if missing.any() else n_most
+
+
+def _has_all_series(inventory: Inventory, visit: int) -> bool:
+    parts = (part for part in inventory.parts if part.kind == "values" and part.layout.shard is None)
+    return all(_has(inventory.store, part, visit) for part in parts)
+
+
+def _has(store: Store, part: Part, visit: int) -> bool:
+    samples = np.flatnonzero(np.asarray(part.visits) == visit)
+    try:
+        stored = StoredSeries(store, part.layout, len(part.visits))
+        values = [stored[int(sample)] for sample in samples]
+    except TraceError:
+        return False
+    fill = part.layout.fill
+    return not any(np.any(np.isnan(value) if np.isnan(fill) else value == fill) for value in values)
