@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import dask.array as da
 import numpy as np
@@ -50,20 +50,22 @@ class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
     """A dask array of stored rows. Whatever is made of it, other than a slice, is an ordinary dask array."""
 
     stored: StoredRows
+    stored_name: str
 
     def __new__(cls, stored: StoredRows, name: str) -> Self:
         """Cut the rows into blocks, named by `name`."""
         chunks = stored.chunks
         self: Self = super().__new__(cls, _graph(stored, chunks, name), name, chunks, meta=stored.meta)
         self.stored = stored
+        self.stored_name = name
         return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return StoredArray, (self.stored, self.name)
+    def __reduce__(self) -> Any:
+        return (StoredArray, (self.stored, self.name)) if is_stored(self) else super().__reduce__()
 
     def __getitem__(self, key: Any) -> da.Array:
         """Cut rows and columns; leave anything else to dask."""
-        if not _is_plain(key):
+        if not (_is_plain(key) and is_stored(self)):
             return super().__getitem__(key)
         stored, rest = self.stored.cut(key)
         cut = self._of(stored)
@@ -85,7 +87,15 @@ class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
 
         `scheduler` and `settings` are those of `dask.compute`; there is nothing to traverse or to optimize.
         """
+        if not is_stored(self):
+            changed: Values = super().compute(scheduler=scheduler, **settings)
+            return changed
         return read_arrays([self], scheduler, **settings)[0]
+
+
+def is_stored(data: Any) -> TypeGuard[StoredArray]:
+    """Say whether an array is what is stored: dask assigns to an array in place, by another graph and name."""
+    return isinstance(data, StoredArray) and data.name == data.stored_name
 
 
 def read_arrays(arrays: Sequence[StoredArray], scheduler: Any = None, **settings: Any) -> list[Values]:

@@ -10,7 +10,7 @@ import xarray as xr
 from tracekit.errors import TraceError
 from tracekit.format.schema import FieldRecord
 from tracekit.patterns import choose
-from tracekit.reading.lazy import StoredArray, read_arrays
+from tracekit.reading.lazy import is_stored, read_arrays
 from tracekit.reading.stored import Stretch
 
 
@@ -93,7 +93,7 @@ def load(dataset: xr.Dataset) -> xr.Dataset:
     True
     """
     found = {name: dataset.variables[name].data for name in dataset.data_vars}
-    stored = {name: data for name, data in found.items() if isinstance(data, StoredArray)}
+    stored = {name: data for name, data in found.items() if is_stored(data)}
     if not stored:
         return dataset.compute()
     rest = dataset.drop_vars(stored).compute()
@@ -127,7 +127,7 @@ def _stretches(records: Sequence[FieldRecord]) -> list[Stretch]:
 
 def _of_columns(values: xr.DataArray, stretches: Sequence[Stretch]) -> xr.DataArray:
     data = values.variable.data
-    if isinstance(data, StoredArray):
+    if is_stored(data):
         n_columns = sum(stop - start for start, stop in stretches)
         return values.isel(element=slice(n_columns)).copy(data=data.columns(stretches))
     parts = [values.isel(element=slice(start, stop)) for start, stop in stretches]

@@ -190,6 +190,21 @@ def test_it_goes_through_pickle_and_other_processes(trace):
     np.testing.assert_array_equal(again.compute(scheduler="processes"), VALUES[1:])
 
 
+def test_what_was_assigned_to_is_what_is_read(trace):
+    """Dask changes an array in place, by another graph; what is stored must not be read in its stead."""
+    before = trace["weights/flat"]["values"].values
+    expected = before.copy()
+    expected[1, 2:5] = 7
+    rows = trace["weights/flat"].to_dataset()["values"].copy()
+    rows.variable.data = trace["weights/flat"]["values"].isel(visit=slice(None)).data
+    rows[1, 2:5] = 7
+    for found in (rows, pickle.loads(pickle.dumps(rows))):
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found[1, :6], expected[1, :6])
+        np.testing.assert_array_equal(load(found.to_dataset(name="rows"))["rows"], expected)
+    np.testing.assert_array_equal(trace["weights/flat"]["values"], before)
+
+
 def test_nothing_is_read_by_slicing(trace):
     with no_compute():
         flat(trace, "weights", "w*").isel(visit=slice(1, 5)).isel(element=slice(3, 8)).sum("visit")
