@@ -94,7 +94,7 @@ class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
 
 
 def is_stored(data: Any) -> TypeGuard[StoredArray]:
-    """Say whether an array is what is stored: dask assigns to an array in place, by another graph and name."""
+    """Say whether an array is what is stored: dask assigns in place, by another graph and another name."""
     return isinstance(data, StoredArray) and data.name == data.stored_name
 
 
