@@ -16,6 +16,7 @@ import xarray as xr
 from analyses.inputs import LossMatrix, loss_matrix
 from analyses.kernels import continual as kernels
 from analyses.lazy import apply
+from analyses.units import units_of
 
 DIMS = ("visit", "task")
 
@@ -177,6 +178,7 @@ def _by_task(
         core=[DIMS],
         outputs=dict.fromkeys(names, dims),
         parameters={"trained_task": matrix.trained_task},
+        units=units_of(matrix.loss),
     )
 
 

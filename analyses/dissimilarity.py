@@ -11,6 +11,7 @@ from analyses.kernels import representation as kernels
 from analyses.lazy import apply, require_dims
 from analyses.representation import example_gram
 from analyses.similarity import OTHER
+from analyses.units import NONE, units_of
 from tracekit.errors import AnalysisError
 
 Dissimilarity = Literal["cosine", "correlation", "euclidean"]
@@ -60,7 +61,10 @@ def rdm(values: xr.DataArray, *, dim: str = "probe", metric: Dissimilarity = "co
     matrix = example_gram(values, dim=dim, center=metric == "euclidean")
     core = (dim, dim + OTHER)
     parameters = {"euclidean": metric == "euclidean"}
-    result = apply(kernels.dissimilarity, matrix, core=[core], outputs={"rdm": core}, parameters=parameters)
+    units = units_of(values) if metric == "euclidean" else NONE
+    result = apply(
+        kernels.dissimilarity, matrix, core=[core], outputs={"rdm": core}, parameters=parameters, units=units
+    )
     return result["rdm"].assign_attrs(metric=metric)
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from analyses.threads import one_blas_thread
+from analyses.units import NONE
 from tracekit.errors import AnalysisError
 
 BLOCK_BYTES = 32 * 2**20
@@ -32,6 +33,7 @@ def apply(
     outputs: Mapping[str, Dims],
     sizes: Mapping[str, int] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    units: str = NONE,
 ) -> xr.Dataset:
     """Apply a kernel to the core dims of arrays, and give its outputs by name.
 
@@ -49,6 +51,8 @@ def apply(
         Sizes of the output dims that no input has.
     parameters : mapping, optional
         Keyword arguments of the kernel.
+    units : str
+        Those of every output; no other attribute is taken over from the inputs.
 
     Raises
     ------
@@ -76,6 +80,8 @@ def apply(
         kwargs=dict(parameters or {}),
     )
     results = results if isinstance(results, tuple) else (results,)
+    for each in results:
+        each.attrs = {"units": units}
     return xr.Dataset(dict(zip(outputs, results, strict=True)))
 
 

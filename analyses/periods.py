@@ -10,6 +10,7 @@ from analyses.kernels import periods as kernels
 from analyses.kernels.recovery import Integers
 from analyses.lazy import apply
 from analyses.similarity import cyclicity
+from analyses.units import units_of
 from tracekit.errors import AnalysisError
 
 
@@ -62,6 +63,7 @@ def period(similarity: xr.DataArray, *, longest: int | None = None) -> xr.Datase
         outputs={"prominence": ("period",)},
         sizes={"period": len(periods)},
         parameters={"periods": periods},
+        units=units_of(similarity),
     )
     best = apply(
         kernels.best_period,
@@ -69,6 +71,7 @@ def period(similarity: xr.DataArray, *, longest: int | None = None) -> xr.Datase
         core=[("period",)],
         outputs={"detected_period": ()},
         parameters={"periods": periods},
+        units="visits",
     )
     result = prominence.assign(best.data_vars)
     return result.assign_coords(period=("period", np.array(periods, dtype=np.int64), {"units": "visits"}))

@@ -13,6 +13,7 @@ from analyses.inputs import coordinate
 from analyses.kernels import similarity as kernels
 from analyses.kernels.recovery import Floats, Integers
 from analyses.lazy import BLOCK_BYTES, apply, require_dims, sum_over_blocks
+from analyses.units import NONE, root, squared, units_of
 from tracekit.errors import AnalysisError
 
 OTHER = "_other"
@@ -67,8 +68,15 @@ def gram(
         require_dims(variable, (dim,))
     kernel = partial(kernels.gram, center=center)
     total = reduce(add, (_block_sum(kernel, variable, dim, block_bytes) for variable in variables))
-    result = xr.DataArray(total, dims=(dim, dim + OTHER), coords=_coordinates(variables[0], dim), name="gram")
-    return _map(kernels.double_center, result, "gram") if center else result
+    units = squared(units_of(variables[0]))
+    result = xr.DataArray(
+        total,
+        dims=(dim, dim + OTHER),
+        coords=_coordinates(variables[0], dim),
+        name="gram",
+        attrs={"units": units},
+    )
+    return _map(kernels.double_center, result, "gram", units) if center else result
 
 
 def _variables(values: xr.DataArray | xr.Dataset) -> list[xr.DataArray]:
@@ -116,7 +124,7 @@ def cosine(gram: xr.DataArray) -> xr.DataArray:
     array([[1.    , 0.7071],
            [0.7071, 1.    ]])
     """
-    return _map(kernels.cosine, gram, "cosine")
+    return _map(kernels.cosine, gram, "cosine", NONE)
 
 
 def distance(gram: xr.DataArray) -> xr.DataArray:
@@ -144,7 +152,7 @@ def distance(gram: xr.DataArray) -> xr.DataArray:
     array([[0., 5.],
            [5., 0.]])
     """
-    return _map(kernels.distance, gram, "distance")
+    return _map(kernels.distance, gram, "distance", root(units_of(gram)))
 
 
 def residual_gram(
@@ -194,7 +202,7 @@ def residual_gram(
     visits = coordinate(matrix, "visit")
     _require_window(visits[kernels.evenly_spaced(visits)], window)
     average = kernels.window_average(visits, window, cut=cut_windows)
-    return _map(kernels.residual_gram, matrix, "residual_gram", average=average)
+    return _map(kernels.residual_gram, matrix, "residual_gram", units_of(matrix), average=average)
 
 
 def residual_cosine(
@@ -230,7 +238,7 @@ def residual_cosine(
     array([ 1. , -0.5, -0.5,  1. ])
     """
     residual = residual_gram(values, window=window, cut_windows=cut_windows)
-    return _map(kernels.cosine, residual, "residual_cosine")
+    return _map(kernels.cosine, residual, "residual_cosine", NONE)
 
 
 def _require_window(visits: Integers, window: int) -> None:
@@ -287,6 +295,7 @@ def cyclicity(similarity: xr.DataArray, *, period: int) -> xr.Dataset:
         outputs={"similarity": ("lag",), "n_pairs": ("lag",)},
         sizes={"lag": n_lags},
         parameters={"visits": visits, "n_lags": n_lags},
+        units=units_of(similarity),
     )
     contrast = apply(
         kernels.lag_contrast,
@@ -295,18 +304,20 @@ def cyclicity(similarity: xr.DataArray, *, period: int) -> xr.Dataset:
         core=[("lag",), ("lag",)],
         outputs={"contrast": ()},
         parameters={"period": period},
+        units=units_of(similarity),
     )
+    profile["n_pairs"].attrs["units"] = NONE
     profile = profile.assign(contrast=contrast["contrast"], n_pairs=profile["n_pairs"].astype(np.int64))
     return profile.assign_coords(lag=("lag", np.arange(n_lags), {"units": "visits"}))
 
 
 def _map(
-    kernel: Callable[..., Floats], matrix: xr.DataArray, name: str, **parameters: Floats
+    kernel: Callable[..., Floats], matrix: xr.DataArray, name: str, units: str, **parameters: Floats
 ) -> xr.DataArray:
     """Apply a kernel that turns one matrix between visits into another."""
     dims = matrix_dims(matrix)
-    result = apply(kernel, matrix, core=[dims], outputs={name: dims}, parameters=parameters)[name]
-    return result.transpose(*matrix.dims)
+    result = apply(kernel, matrix, core=[dims], outputs={name: dims}, parameters=parameters, units=units)
+    return result[name].transpose(*matrix.dims)
 
 
 def matrix_dims(matrix: xr.DataArray) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from analyses.kernels import statistics as kernels
 from analyses.kernels.recovery import Floats, Integers
 from analyses.kernels.similarity import WORK_BYTES
 from analyses.lazy import BLOCK_BYTES, apply, column_blocks
+from analyses.units import units_of
 from tracekit.errors import AnalysisError
 from tracekit.patterns import choose
 
@@ -112,6 +113,7 @@ def _computed(values: xr.DataArray) -> xr.Dataset:
         totals,
         core=[("sum", *dims)],
         outputs=dict.fromkeys(NAMES, dims),
+        units=units_of(values),
     )
     names = [field["name"] for field in fields]
     return found.transpose(*lead, "tensor").assign_coords(tensor=np.array(names, object))

@@ -11,6 +11,7 @@ from analyses.kernels import trajectories as kernels
 from analyses.kernels.recovery import Floats
 from analyses.lazy import apply
 from analyses.similarity import matrix_dims
+from analyses.units import NONE, root, units_of
 from tracekit.errors import AnalysisError
 
 
@@ -64,6 +65,7 @@ def pca(gram: xr.DataArray, *, n_components: int = 3) -> xr.Dataset:
         sizes={"component": n_components},
         parameters={"n_components": n_components},
     )
+    result["scores"].attrs["units"] = root(units_of(gram))
     return result.assign_coords(component=np.arange(1, n_components + 1))
 
 
@@ -92,7 +94,7 @@ def step_length(gram: xr.DataArray) -> xr.DataArray:
     >>> step_length(gram(path)).values.round(6)
     array([nan,  5.,  1.])
     """
-    return _along_path(kernels.step_length, gram, "step_length")
+    return _along_path(kernels.step_length, gram, "step_length", root(units_of(gram)))
 
 
 def displacement(gram: xr.DataArray) -> xr.DataArray:
@@ -120,7 +122,7 @@ def displacement(gram: xr.DataArray) -> xr.DataArray:
     >>> displacement(gram(path)).values.round(6)
     array([ 0.,  5., 10.])
     """
-    return _along_path(kernels.displacement, gram, "displacement")
+    return _along_path(kernels.displacement, gram, "displacement", root(units_of(gram)))
 
 
 def turning_angle(gram: xr.DataArray) -> xr.DataArray:
@@ -148,7 +150,7 @@ def turning_angle(gram: xr.DataArray) -> xr.DataArray:
     >>> np.degrees(turning_angle(gram(path))).values.round(6)
     array([nan, 90., nan])
     """
-    return _along_path(kernels.turning_angle, gram, "turning_angle").assign_attrs(units="radians")
+    return _along_path(kernels.turning_angle, gram, "turning_angle", "radians")
 
 
 def path_length(gram: xr.DataArray) -> xr.DataArray:
@@ -176,7 +178,7 @@ def path_length(gram: xr.DataArray) -> xr.DataArray:
     >>> round(path_length(gram(path)).item(), 6)
     7.0
     """
-    return _of_path(kernels.path_length, gram, "path_length")
+    return _of_path(kernels.path_length, gram, "path_length", root(units_of(gram)))
 
 
 def tortuosity(gram: xr.DataArray) -> xr.DataArray:
@@ -204,7 +206,7 @@ def tortuosity(gram: xr.DataArray) -> xr.DataArray:
     >>> round(tortuosity(gram(path)).item(), 6)
     1.4
     """
-    return _of_path(kernels.tortuosity, gram, "tortuosity").assign_attrs(units="1")
+    return _of_path(kernels.tortuosity, gram, "tortuosity")
 
 
 def effective_rank(gram: xr.DataArray) -> xr.DataArray:
@@ -236,13 +238,17 @@ def effective_rank(gram: xr.DataArray) -> xr.DataArray:
     >>> round(effective_rank(gram(square)).item(), 4)
     2.0
     """
-    return _of_path(kernels.effective_rank, gram, "effective_rank").assign_attrs(units="1")
+    return _of_path(kernels.effective_rank, gram, "effective_rank")
 
 
-def _of_path(kernel: Callable[[Floats], Floats], gram: xr.DataArray, name: str) -> xr.DataArray:
-    return apply(kernel, gram, core=[matrix_dims(gram)], outputs={name: ()})[name]
+def _of_path(
+    kernel: Callable[[Floats], Floats], gram: xr.DataArray, name: str, units: str = NONE
+) -> xr.DataArray:
+    return apply(kernel, gram, core=[matrix_dims(gram)], outputs={name: ()}, units=units)[name]
 
 
-def _along_path(kernel: Callable[[Floats], Floats], gram: xr.DataArray, name: str) -> xr.DataArray:
+def _along_path(
+    kernel: Callable[[Floats], Floats], gram: xr.DataArray, name: str, units: str
+) -> xr.DataArray:
     dims = matrix_dims(gram)
-    return apply(kernel, gram, core=[dims], outputs={name: dims[:1]})[name]
+    return apply(kernel, gram, core=[dims], outputs={name: dims[:1]}, units=units)[name]

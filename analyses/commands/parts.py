@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import xarray as xr
 
+from analyses.units import NONE
+
 Loss = Literal["eval_loss", "test_loss"]
 
 RESAMPLING_OPTIONS = {
@@ -44,7 +46,7 @@ def facts(dataset: xr.Dataset, values: xr.DataArray, *names: str) -> dict[str, A
 def in_units(values: xr.DataArray) -> str:
     """Name the units in brackets, if there are any."""
     units = str(values.attrs.get("units", ""))
-    return f" ({units})" if units else ""
+    return f" ({units})" if units not in ("", NONE) else ""
 
 
 def subject_of(dataset: xr.Dataset) -> str:

@@ -1,0 +1,52 @@
+"""Every number says its units; those of shares, correlations and p-values are none."""
+
+import numpy as np
+import pytest
+
+from analyses import adjusted, distance, gram, pca, rdm, recovery, recovery_test, statistics, step_length
+from tracekit import flat, plugins
+from tracekit.testing import synthetic_trace
+
+LOSS = "nats per token"
+WITHOUT = ("p_value", "score", "cosine", "ratio", "similarity", "n_tasks", "n_pairs", "n_entries")
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return synthetic_trace(n_tasks=5, n_epochs=3)
+
+
+@pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
+def test_every_number_of_an_analysis_says_its_units(trace, name):
+    analysis = plugins.load("tracekit.analyses", name)
+    result = analysis.build(*[trace] * analysis.n_traces[0])
+    for variable, values in result.data_vars.items():
+        if np.issubdtype(values.dtype, np.floating):
+            assert values.attrs.get("units"), variable
+        if variable.endswith(WITHOUT):
+            assert values.attrs.get("units", "1") == "1", variable
+
+
+def test_losses_keep_their_units_and_what_is_a_share_of_them_has_none(trace):
+    losses = trace["losses"].to_dataset()
+    units = {name: values.attrs.get("units", "1") for name, values in recovery(losses).items()}
+    assert {name for name, each in units.items() if each == LOSS} == {"after", "before", "peak", "forgetting"}
+    tested = recovery_test(losses, n_resamples=9)
+    assert (tested["drop"].attrs["units"], tested["p_value"].attrs["units"]) == (LOSS, "1")
+    assert adjusted(tested["p_value"]).attrs["units"] == "1"
+
+
+def test_lengths_have_the_units_of_the_values_and_products_their_square(trace):
+    values = flat(trace, "gradients").assign_attrs(units="nats per token")
+    matrix = gram(values)
+    assert matrix.attrs["units"] == f"({LOSS})²"
+    assert [each.attrs["units"] for each in (distance(matrix), step_length(matrix))] == [LOSS] * 2
+    components = pca(matrix)
+    assert components["scores"].attrs["units"] == LOSS
+    assert components["explained_variance_ratio"].attrs["units"] == "1"
+
+
+def test_dissimilarities_have_units_where_they_are_distances(trace):
+    values = flat(trace, "activations").assign_attrs(units="V")
+    assert [rdm(values, metric=metric).attrs["units"] for metric in ("euclidean", "cosine")] == ["V", "1"]
+    assert statistics(trace, "weights")["norm"].attrs["units"] == "1"
