@@ -8,12 +8,12 @@ import pytest
 from durability.killing import Tally, finish_and_compare, look
 
 
-def kill_over_and_over(runs, reference, reference_values, checks, n_kills, seed):
+def kill_over_and_over(runs, reference, reference_values, checks, *, n_kills, n_resumed, seed):
     """Record runs, killing them at random moments and resuming them, until there were enough kills."""
     chance = random.Random(seed)
     tally = Tally()
     whole = min(timed(runs, number) for number in range(2))
-    while tally.kills < n_kills:
+    while tally.kills < n_kills or tally.resumed < n_resumed:
         path = runs.folder / f"killed-{tally.finished}-{seed}.zarr"
         committed = 0
         for _ in range(8):
@@ -35,13 +35,13 @@ def kill_over_and_over(runs, reference, reference_values, checks, n_kills, seed)
 
 
 def test_ten_kills_at_random_moments(runs, reference, reference_values, checks):
-    tally = kill_over_and_over(runs, reference, reference_values, checks, 10, seed=1)
+    tally = kill_over_and_over(runs, reference, reference_values, checks, n_kills=10, n_resumed=0, seed=1)
     assert max(tally.ended_at) > 3
 
 
 @pytest.mark.slow
 def test_two_hundred_kills_at_random_moments(runs, reference, reference_values, checks):
-    tally = kill_over_and_over(runs, reference, reference_values, checks, 200, seed=2)
+    tally = kill_over_and_over(runs, reference, reference_values, checks, n_kills=200, n_resumed=101, seed=2)
     assert tally.kills >= 200
     assert tally.resumed > 100
     assert len(set(tally.ended_at)) > 6, "the kills all came at the same moment"
