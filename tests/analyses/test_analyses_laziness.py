@@ -6,16 +6,7 @@ import pytest
 import xarray as xr
 
 import analyses
-from analyses.commands.continual import CONTINUAL
-from analyses.commands.correction import CORRECTED_RECOVERY
-from analyses.commands.norms import NORMS
-from analyses.commands.pairwise import PAIRWISE_RECOVERY
-from analyses.commands.period import PERIOD
-from analyses.commands.representation import REPRESENTATION
-from analyses.commands.seeds import SEEDS
-from analyses.commands.significance import RECOVERY_TEST, TREND
-from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
-from tracekit import flat
+from tracekit import flat, plugins
 from tracekit.testing import no_compute, synthetic_trace
 
 SHUFFLED = [[0, 1, 2, 3, 4], [3, 0, 2, 1, 4], [2, 4, 0, 3, 1], [0, 4, 1, 2, 3]]
@@ -137,30 +128,12 @@ def test_building_computes_nothing_and_gives_what_memory_gives(name, trace):
     xr.testing.assert_allclose(lazy.compute(), in_memory, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "analysis",
-    [
-        RECOVERY,
-        SHIFT_AVERAGED_LOSS,
-        ONLINE_LOSS,
-        SIMILARITY,
-        TRAJECTORY,
-        ORDER_TEST,
-        CONTINUAL,
-        CORRECTED_RECOVERY,
-        NORMS,
-        PERIOD,
-        RECOVERY_TEST,
-        TREND,
-        SEEDS,
-        REPRESENTATION,
-        PAIRWISE_RECOVERY,
-    ],
-)
-def test_plug_ins_build_without_computing(analysis, trace):
+@pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
+def test_plug_ins_build_without_computing(name, trace):
+    analysis = plugins.load("tracekit.analyses", name)
     shuffled = synthetic_trace(order=SHUFFLED, order_name="shuffled")
     with no_compute():
-        runs = (trace, trace) if analysis is SEEDS else (trace, shuffled)
+        runs = (trace, trace) if name == "seeds" else (trace, shuffled)
         built = analysis.build(*runs[: analysis.n_traces[1]])
     assert all(values.chunks is not None for values in built.data_vars.values() if values.dtype == np.float64)
     computed = built.compute().drop_vars("tortuosity", errors="ignore")  # the circle ends where it began

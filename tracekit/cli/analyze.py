@@ -6,6 +6,7 @@ import csv
 import inspect
 import types
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
@@ -54,39 +55,12 @@ def analyze() -> None:
 
 
 def _command(analysis: Analysis) -> click.Command:
-    from tracekit.cli.computing import FRESH, NO_CACHE, SCHEDULER, computing
+    from tracekit.cli.computing import FRESH, NO_CACHE, SCHEDULER
 
-    def run(
-        runs: tuple[str, ...],
-        as_document: bool,
-        out: Path | None,
-        scheduler: str | None,
-        *,
-        fresh: bool,
-        no_cache: bool,
-        **options: Any,
-    ) -> None:
-        from tracekit.derived import derive
-
-        traces = _opened(analysis, runs)
-        with computing(scheduler) as compute:
-            if no_cache:
-                result = compute(analysis.build(*traces, **options))
-            else:
-                result = derive(analysis.name, analysis.build, traces, options, compute=compute, fresh=fresh)
-        report = _with_gaps(analysis.report(result), traces)
-        if out is not None:
-            _write(out, result, report)
-        _print(report, as_document)
-
-    fewest, most = analysis.n_traces
-    count = (
-        "one trace" if most == 1 else f"{fewest} traces" if fewest == most else f"{fewest} to {most} traces"
-    )
     command = click.Command(
         analysis.name,
-        callback=run,
-        help=f"{analysis.summary}\n\nTakes {count}.",
+        callback=partial(_run, analysis),
+        help=f"{analysis.summary}\n\nTakes {_count(*analysis.n_traces)}.",
         params=[
             click.Argument(["runs"], nargs=-1, required=True, type=TRACE, metavar="RUN..."),
             click.Option(["--json", "as_document"], is_flag=True, help="Print one JSON object."),
@@ -99,6 +73,38 @@ def _command(analysis: Analysis) -> click.Command:
         ],
     )
     return NO_CACHE(FRESH(SCHEDULER(command)))
+
+
+def _count(fewest: int, most: int) -> str:
+    if most == 1:
+        return "one trace"
+    return f"{fewest} traces" if fewest == most else f"{fewest} to {most} traces"
+
+
+def _run(
+    analysis: Analysis,
+    runs: tuple[str, ...],
+    *,
+    as_document: bool,
+    out: Path | None,
+    scheduler: str | None,
+    fresh: bool,
+    no_cache: bool,
+    **options: Any,
+) -> None:
+    from tracekit.cli.computing import computing
+    from tracekit.derived import derive
+
+    traces = _opened(analysis, runs)
+    with computing(scheduler) as compute:
+        if no_cache:
+            result = compute(analysis.build(*traces, **options))
+        else:
+            result = derive(analysis.name, analysis.build, traces, options, compute=compute, fresh=fresh)
+    report = _with_gaps(analysis.report(result), traces)
+    if out is not None:
+        _write(out, result, report)
+    _print(report, as_document)
 
 
 def _options(analysis: Analysis) -> list[click.Parameter]:

@@ -43,6 +43,7 @@ FORMATS = ("png", "pdf", "svg")
 @NO_CACHE
 def figures(
     runs: tuple[str, ...],
+    *,
     out: Path,
     only: tuple[str, ...],
     formats: tuple[str, ...],

@@ -41,6 +41,7 @@ DEFAULT_METRICS = ("recovery", "final-recovery", "forgetting", "final-loss")
 @SCHEDULER
 def table(
     runs: tuple[str, ...],
+    *,
     by: str,
     metrics: tuple[str, ...],
     files: tuple[Path, ...],
