@@ -86,7 +86,12 @@ def test_show(runs):
     assert "visit 17, element 9" in text
     document = json.loads(call("show", runs[0], "--json"))
     assert document["snapshots_committed"] == 17
-    assert {kind["kind"] for kind in document["kinds"]} == {"activations", "losses", "weights"}
+    assert {kind["kind"] for kind in document["kinds"]} == {
+        "activations",
+        "losses",
+        "pairwise_recovery",
+        "weights",
+    }
 
 
 def test_list():
@@ -228,7 +233,10 @@ def test_bad_paths_and_names(monkeypatch, capsys, tmp_path, runs):
         (("analyze", "recovery", tmp_path / "absent.zarr"), "there is nothing here"),
         (("analyze", "recvery", runs[0]), "did you mean 'recovery'"),
         (("analyze", "order-test", runs[0]), "2 traces"),
-        (("analyze", "similarity", runs[0], "--kind", "gradients"), "found activations, weights"),
+        (
+            ("analyze", "similarity", runs[0], "--kind", "gradients"),
+            "found activations, pairwise_recovery, weights",
+        ),
         (("figures", tmp_path / "absent.zarr", "--out", tmp_path / "f"), "there is nothing here"),
         (("figures", runs[0], "--out", tmp_path / "f", "--only", "recvery"), "did you mean 'recovery'"),
         (("figurs", runs[0]), "did you mean 'figures'"),
