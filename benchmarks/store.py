@@ -150,7 +150,7 @@ def peak_of(path: str, n_bytes: str, codec: CodecName) -> None:
     row = np.random.default_rng(0).standard_normal(int(n_bytes) // 4, np.float32)
     before = peak_memory()
     plan = Plan(np.zeros((1, 2), np.int64), 1, 1)
-    with TraceWriter.create(path, plan, codec=codec) as trace:  # type: ignore[arg-type]
+    with TraceWriter.create(path, plan, codec=codec) as trace:
         trace.declare_rows(Rows("weights", (Field("w", row.shape),), (0, 1, 2)))
         for number in range(3):
             trace.put_row("weights", number, row)

@@ -8,73 +8,67 @@ from analyses.figures import norms, pairwise, recovery, shift_averaged, similari
 from analyses.figures.saving import save
 from tracekit.protocols import FigureKind
 
+_figure = partial(FigureKind, save=save)
+
 
 def _similarity(heatmap: similarity.Heatmap) -> FigureKind:
-    return FigureKind(
-        name=f"similarity-{heatmap.kind}",
-        summary=f"{heatmap.measure} between all visits, as heatmaps with the cycle marked",
-        build=partial(similarity.build, heatmap=heatmap),
-        draw=similarity.draw,
-        save=save,
+    return _figure(
+        f"similarity-{heatmap.kind}",
+        f"{heatmap.measure} between all visits, as heatmaps with the cycle marked",
+        partial(similarity.build, heatmap=heatmap),
+        similarity.draw,
     )
 
 
-TASK_LOSS = FigureKind(
-    name="task-loss",
-    summary="loss of one task over training, with the visits to it marked",
-    build=task_loss.build,
-    draw=task_loss.draw,
-    save=save,
+TASK_LOSS = _figure(
+    "task-loss",
+    "loss of one task over training, with the visits to it marked",
+    task_loss.build,
+    task_loss.draw,
 )
 
-SHIFT_AVERAGED_LOSS = FigureKind(
-    name="shift-averaged-loss",
-    summary="loss around the visits to a task, mean over tasks, a line for each round",
-    build=shift_averaged.build,
-    draw=shift_averaged.draw,
-    save=save,
+SHIFT_AVERAGED_LOSS = _figure(
+    "shift-averaged-loss",
+    "loss around the visits to a task, mean over tasks, a line for each round",
+    shift_averaged.build,
+    shift_averaged.draw,
 )
 
-RECOVERY = FigureKind(
-    name="recovery",
-    summary="recovery score by interval, with confidence intervals over tasks",
-    build=recovery.build,
-    draw=recovery.draw,
-    save=save,
+RECOVERY = _figure(
+    "recovery",
+    "recovery score by interval, with confidence intervals over tasks",
+    recovery.build,
+    recovery.draw,
 )
 
 SIMILARITY_WEIGHTS = _similarity(similarity.WEIGHTS)
 SIMILARITY_ACTIVATIONS = _similarity(similarity.ACTIVATIONS)
 SIMILARITY_GRADIENTS = _similarity(similarity.GRADIENTS)
 
-TRAJECTORY = FigureKind(
-    name="trajectory",
-    summary="path of the weights in their first two principal components, coloured by position in the cycle",
-    build=trajectory.build,
-    draw=trajectory.draw,
-    save=save,
+TRAJECTORY = _figure(
+    "trajectory",
+    "path of the weights in their first two principal components, coloured by position in the cycle",
+    trajectory.build,
+    trajectory.draw,
 )
 
-TRAJECTORY_RESIDUALS = FigureKind(
-    name="trajectory-residuals",
-    summary="the same of weights less their mean over one epoch of visits around: the cycle without drift",
-    build=partial(trajectory.build, plane=trajectory.RESIDUALS),
-    draw=trajectory.draw,
-    save=save,
+TRAJECTORY_RESIDUALS = _figure(
+    "trajectory-residuals",
+    "the same of weights less their mean over one epoch of visits around: the cycle without drift",
+    partial(trajectory.build, plane=trajectory.RESIDUALS),
+    trajectory.draw,
 )
 
-NORMS = FigureKind(
-    name="norms",
-    summary="norm of the weights over training, of all and of each tensor, relative to the first visit",
-    build=norms.build,
-    draw=norms.draw,
-    save=save,
+NORMS = _figure(
+    "norms",
+    "norm of the weights over training, of all and of each tensor, relative to the first visit",
+    norms.build,
+    norms.draw,
 )
 
-PAIRWISE_RECOVERY = FigureKind(
-    name="pairwise-recovery",
-    summary="what a trial visit to one task does to the loss of another, by when their turns come",
-    build=pairwise.build,
-    draw=pairwise.draw,
-    save=save,
+PAIRWISE_RECOVERY = _figure(
+    "pairwise-recovery",
+    "what a trial visit to one task does to the loss of another, by when their turns come",
+    pairwise.build,
+    pairwise.draw,
 )

@@ -13,8 +13,8 @@ from tracekit.errors import DamagedTraceError, TraceError
 from tracekit.format.layout import CLOCK, TIMELINE, read_layout
 from tracekit.format.marker import MARKER_KEY, Marker, read_marker, write_marker
 from tracekit.reading.stored import StoredSeries
-from tracekit.store import Store, open_store
-from tracekit.writing.claims import take_claim
+from tracekit.store import Store
+from tracekit.writing.claims import claimed
 
 
 def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) -> Marker:
@@ -53,9 +53,7 @@ def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) ->
     >>> remake_marker(path).committed
     7
     """
-    store = open_store(path)
-    claim = take_claim(store, force=force_claim)
-    try:
+    with claimed(path, force=force_claim) as store:
         before = _readable(store)
         if before is not None:
             return before
@@ -63,8 +61,6 @@ def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) ->
         marker = Marker(_snapshots_whole(store), int(time.time()))
         write_marker(store, marker, before=[None])
         return marker
-    finally:
-        claim.release()
 
 
 def _readable(store: Store) -> Marker | None:

@@ -15,8 +15,8 @@ from tracekit.format.layout import COMMIT_KEY, DERIVED, GAPS, KNOWN, METADATA, g
 from tracekit.format.marker import require_marker
 from tracekit.reading.counts import is_open
 from tracekit.reading.extent import read_known
-from tracekit.store import Store, open_store
-from tracekit.writing.claims import take_claim
+from tracekit.store import Store
+from tracekit.writing.claims import claimed
 
 
 def restore(path: str | os.PathLike[str], *, force_claim: bool = False) -> tuple[str, ...]:
@@ -54,16 +54,11 @@ def restore(path: str | os.PathLike[str], *, force_claim: bool = False) -> tuple
     >>> restore(path)
     ('weights/zarr.json',)
     """
-    store = open_store(path)
-    claim = take_claim(store, force=force_claim)
-    try:
+    with claimed(path, force=force_claim) as store:
         if {fault.kind for fault in faults_of_all_visits(store)} == {"copy"}:
             store.put(COPIES_KEY, pack(_what_is_copied(store)))
             return (COPIES_KEY,)
         return _put_back(store)
-    finally:
-        store.sync()
-        claim.release()
 
 
 def remove_damaged_checkpoints(path: str | os.PathLike[str], *, force_claim: bool = False) -> tuple[str, ...]:
@@ -93,16 +88,11 @@ def remove_damaged_checkpoints(path: str | os.PathLike[str], *, force_claim: boo
     >>> remove_damaged_checkpoints(write_example_trace(tempfile.mkdtemp() + "/run.zarr"))
     ()
     """
-    store = open_store(path)
-    claim = take_claim(store, force=force_claim)
-    try:
+    with claimed(path, force=force_claim) as store:
         damaged = faults_of_checkpoints(store, require_marker(store).committed)
         for fault in damaged:
             remove_checkpoint(store, int(fault.key.rpartition("/")[2]))
         return tuple(fault.key for fault in damaged)
-    finally:
-        store.sync()
-        claim.release()
 
 
 def _put_back(store: Store) -> tuple[str, ...]:

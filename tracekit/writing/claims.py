@@ -17,13 +17,14 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from tracekit.errors import TraceInUseError
 from tracekit.format.layout import COMMIT_KEY
 from tracekit.format.marker import taken_over
-from tracekit.store import Store
+from tracekit.store import Store, open_store
 from tracekit.writing.processes import boot_id, is_alive, namespace, process_start
 
 CLAIMS_KEY = f"{COMMIT_KEY}/claims"
@@ -186,3 +187,21 @@ def _refuse(store: Store, others: list[str]) -> None:
 def _clear(store: Store, keys: Iterable[str]) -> None:
     for key in keys:
         store.remove(key)
+
+
+@contextmanager
+def claimed(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Store]:
+    """Hold the claim of a trace while something in it is mended; all of that is durable in the end.
+
+    Raises
+    ------
+    TraceInUseError
+        If another process writes the trace.
+    """
+    store = open_store(path)
+    claim = take_claim(store, force=force)
+    try:
+        yield store
+    finally:
+        store.sync()
+        claim.release()

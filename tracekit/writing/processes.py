@@ -55,7 +55,7 @@ def boot_id() -> str:
 def namespace() -> str:
     """Give the process namespace, in which process numbers have their meaning; empty if unknown."""
     try:
-        return os.readlink(PROC / "self/ns/pid")  # noqa: PTH115 (Path.readlink makes a path of it)
+        return str((PROC / "self/ns/pid").readlink())
     except OSError:
         return ""
 
