@@ -7,7 +7,7 @@ from typing import Literal
 import xarray as xr
 
 from analyses import reports
-from analyses.commands.parts import RESAMPLING_OPTIONS, VALUE_OPTIONS, Loss
+from analyses.commands.parts import RESAMPLING_OPTIONS, VALUE_OPTIONS, Loss, with_adjusted
 from analyses.inference import order_test, recovery_interval
 from analyses.kernels.inference import Alternative, Method
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
@@ -72,9 +72,9 @@ def build_order_test(
     )
     n_intervals = result.sizes["interval"]
     each = [score["recovery_score"].isel(interval=slice(n_intervals)) for score in scores]
-    return result.assign(recovery_score=each[0], recovery_score_other=each[1]).assign_attrs(
-        order=order_of(first), order_other=order_of(second), loss=loss
-    )
+    scored = result.assign(recovery_score=each[0], recovery_score_other=each[1])
+    facts = {"order": order_of(first), "order_other": order_of(second), "loss": loss}
+    return with_adjusted(scored).assign_attrs(facts)
 
 
 def build_similarity(
@@ -130,6 +130,10 @@ RECOVERY = Analysis(
     build=build_recovery,
     report=reports.recovery,
     options={**RESAMPLING_OPTIONS, "method": "How the interval is read off the drawn scores."},
+    details="The score of an interval is the share of the forgetting that is undone just before the next "
+    "visit: (mean peak − mean before) / (mean peak − mean after), means over tasks. It says little without "
+    "a control: see `order-test`, `corrected-recovery` and `recovery-test`.",
+    examples=("demo/cyclic.zarr", "demo/cyclic.zarr --method bca --confidence 0.99 --out scores.csv"),
 )
 SHIFT_AVERAGED_LOSS = Analysis(
     name="shift-averaged-loss",
@@ -137,6 +141,7 @@ SHIFT_AVERAGED_LOSS = Analysis(
     build=build_shift_averaged_loss,
     report=reports.shift_averaged_loss,
     options={"loss": RESAMPLING_OPTIONS["loss"]},
+    examples=("demo/cyclic.zarr --out shifted.csv",),
 )
 ONLINE_LOSS = Analysis(
     name="online-loss",
@@ -144,6 +149,7 @@ ONLINE_LOSS = Analysis(
     build=build_online_loss,
     report=reports.online_loss,
     options={"loss": RESAMPLING_OPTIONS["loss"]},
+    examples=("demo/cyclic.zarr",),
 )
 SIMILARITY = Analysis(
     name="similarity",
@@ -151,6 +157,13 @@ SIMILARITY = Analysis(
     build=build_similarity,
     report=reports.similarity,
     options={**VALUE_OPTIONS, "metric": "Measure of similarity between two visits."},
+    details="The residual cosine takes the mean over one cycle around each visit off first: weights drift, "
+    "and the drift hides the cycle. Its contrast, at multiples of the cycle against all other lags, is no "
+    "test. Whether two runs do alike at the same visits is tested by `mantel`.",
+    examples=(
+        "demo/cyclic.zarr --select '*bias'",
+        "demo/cyclic.zarr --kind activations --metric centered-cosine",
+    ),
 )
 TRAJECTORY = Analysis(
     name="trajectory",
@@ -163,6 +176,7 @@ TRAJECTORY = Analysis(
         "residuals": "Components of what is left without the mean over one cycle around each visit: "
         "the drift goes, the cycle stays. Steps and turns are those of the path itself.",
     },
+    examples=("demo/cyclic.zarr --residuals", "demo/cyclic.zarr --out path.zarr"),
 )
 ORDER_TEST = Analysis(
     name="order-test",
@@ -174,4 +188,11 @@ ORDER_TEST = Analysis(
         "alternative": "Whether the first trace is to recover differently, more (greater), or less.",
     },
     n_traces=(2, 2),
+    details="Null hypothesis: what a task loses and regains does not depend on the order, so that either run "
+    "could have given its losses. The unit of replication is the task; with the same tasks in both runs they "
+    "are compared in pairs. One run of each order says nothing of other seeds; of several, see `group-test`.",
+    examples=(
+        "demo/cyclic.zarr demo/shuffled.zarr --alternative greater",
+        "demo/cyclic.zarr demo/shuffled.zarr --json",
+    ),
 )

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.commands.parts import facts, in_units, joined, numbers_of, rows_of, subject_of, titled
+from analyses.commands.parts import (
+    ADJUSTED,
+    SEVERAL_TESTS,
+    facts,
+    in_units,
+    joined,
+    numbers_of,
+    rows_of,
+    subject_of,
+    titled,
+)
 from tracekit.protocols import Report
 
 NO_INTERVALS = "No interval is complete: no task has been trained twice, so there is nothing to recover yet."
@@ -79,13 +89,13 @@ def _undefined_scores(dataset: xr.Dataset) -> list[str]:
 
 SCORES = ("recovery_score", "recovery_score_other")
 RUNS = ("first run, ", "second run, ")
-TESTED = ("difference", "interval_low", "interval_high", "p_value", "n_tasks")
+TESTED = ("difference", "interval_low", "interval_high", "p_value")
 
 
 def order_test(dataset: xr.Dataset) -> Report:
     """Report the test of one order against another."""
-    pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks_other")]
-    named = ("interval", *SCORES, *TESTED, "n_tasks_other", *pooled)
+    pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks", "n_tasks_other")]
+    named = ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks", "n_tasks_other", *pooled)
     settings = ("alternative", "n_resamples", "seed", "confidence", "paired", "order", "order_other", "loss")
     warnings = [
         note for name, run in zip(SCORES, RUNS, strict=True) for note in above_one(dataset[name], run)
@@ -98,7 +108,7 @@ def order_test(dataset: xr.Dataset) -> Report:
             **{name: dataset.attrs[name] for name in settings},
             "warnings": warnings,
         },
-        columns=("interval", "first", "second", "difference", *ends, "p", "tasks"),
+        columns=("interval", "first", "second", "difference", *ends, "p", "p, Holm", "p, BH", "tasks"),
         rows=_test_rows(dataset),
         title="Recovery score, " + _first_less_second(dataset),
         notes=(*_test_notes(dataset), *warnings),
@@ -109,9 +119,10 @@ def _test_rows(dataset: xr.Dataset) -> tuple[tuple[Any, ...], ...]:
     """Give a row for each interval, and one for all of them."""
     if dataset.sizes["interval"] == 0:
         return ()
-    means = (dataset[name].mean("interval", skipna=False).item() for name in SCORES)
-    pooled = (dataset[f"pooled_{name}"].item() for name in TESTED)
-    return (*rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED)), ("all", *means, *pooled))
+    means = [dataset[name].mean("interval", skipna=False).item() for name in SCORES]
+    *pooled, n_tasks = (dataset[f"pooled_{name}"].item() for name in (*TESTED, "n_tasks"))
+    each = rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks"))
+    return (*each, ("all", *means, *pooled, *[np.nan] * len(ADJUSTED), n_tasks))
 
 
 def _first_less_second(dataset: xr.Dataset) -> str:
@@ -125,8 +136,8 @@ def _test_notes(dataset: xr.Dataset) -> tuple[str, ...]:
         f"Permutation test, {dataset.attrs['alternative']}. "
         "Null: a task's losses do not depend on the order. "
         f'Unit: the task, its losses {swap}. Row "all": mean over intervals, one test.',
-        "p-values of single intervals are not corrected for their number. One run of each order: other seeds "
-        "are not spoken for.",
+        "One run of each order: other seeds are not spoken for.",
+        SEVERAL_TESTS,
     ]
     if dataset.sizes["interval"] == 0:
         notes.append(NO_INTERVALS)
@@ -207,6 +218,10 @@ def _undefined_similarity(dataset: xr.Dataset) -> list[str]:
     ]
 
 
+def _path_of(dataset: xr.Dataset) -> str:
+    return "Residuals of the path" if dataset.attrs["residuals"] else "Path"
+
+
 def trajectory(dataset: xr.Dataset) -> Report:
     """Report the path through space."""
     single = {
@@ -226,7 +241,7 @@ def trajectory(dataset: xr.Dataset) -> Report:
         },
         columns=("component", "share of variance"),
         rows=rows_of(dataset[name] for name in ("component", "explained_variance_ratio")),
-        title=titled(f"Path of {subject_of(dataset).lower()}", dataset),
+        title=titled(f"{_path_of(dataset)} of {subject_of(dataset).lower()}", dataset),
         notes=(
             f"Participation ratio {single['participation_ratio']:.3g}, effective rank "
             f"{single['effective_rank']:.3g}; path length {single['path_length']:.4g}, which is "

@@ -163,7 +163,11 @@ class Analysis:
     options : mapping
         One line of help for each option of `build`.
     n_traces : tuple of int
-        Fewest and most traces it takes.
+        Fewest and most traces it takes; None: as many as there are.
+    details : str
+        Paragraphs for `--help`: what is told, for tests the null hypothesis, and what is replicated.
+    examples : sequence of str
+        What follows the name on command lines that `--help` shows: `"run.zarr --json"`.
     """
 
     name: str
@@ -171,7 +175,9 @@ class Analysis:
     build: Callable[..., xr.Dataset]
     report: Callable[[xr.Dataset], Report]
     options: Mapping[str, str] = field(default_factory=dict)
-    n_traces: tuple[int, int] = (1, 1)
+    n_traces: tuple[int, int | None] = (1, 1)
+    details: str = ""
+    examples: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

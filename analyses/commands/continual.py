@@ -59,4 +59,7 @@ CONTINUAL = Analysis(
     build=build,
     report=report,
     options={"loss": RESAMPLING_OPTIONS["loss"]},
+    details="Average forgetting (Chaudhry et al. 2018), and transfer (Lopez-Paz and Ranzato 2017) in losses "
+    "in place of accuracies: negative backward transfer is forgetting.",
+    examples=("demo/cyclic.zarr",),
 )

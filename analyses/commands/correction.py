@@ -6,7 +6,15 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, numbers_of, rows_of
+from analyses.commands.parts import (
+    ADJUSTED,
+    RESAMPLING_OPTIONS,
+    SEVERAL_TESTS,
+    Loss,
+    numbers_of,
+    rows_of,
+    with_adjusted,
+)
 from analyses.correction import corrected_recovery, general_learning
 from analyses.inference import order_test
 from analyses.kernels.inference import Alternative
@@ -18,7 +26,7 @@ from tracekit.protocols import Analysis, Report
 
 Baseline = Literal["control", "held-out"]
 SCORES = ("recovery_score", "recovery_score_control", "corrected_score", "corrected_score_control")
-TESTED = ("difference", "interval_low", "interval_high", "p_value", "n_tasks")
+TESTED = ("difference", "interval_low", "interval_high", "p_value")
 SAME = {"n_tasks": "tasks", "updates_per_visit": "updates per visit"}
 SETTINGS = ("baseline", "alternative", "n_resamples", "seed", "confidence", "paired", "order", "loss")
 
@@ -46,7 +54,8 @@ def build(
     shared = slice(result.sizes["interval"])
     scores = [each["recovery_score"].isel(interval=shared) for each in (*plain, *corrected)]
     named = dict(zip(SCORES, scores, strict=True))
-    return result.assign(named).assign_attrs(baseline=baseline, order=order_of(traces[0]), loss=loss)
+    facts = {"baseline": baseline, "order": order_of(traces[0]), "loss": loss}
+    return with_adjusted(result.assign(named)).assign_attrs(facts)
 
 
 def _require_same_budget(run: xr.DataTree, control: xr.DataTree) -> None:
@@ -60,8 +69,8 @@ def _require_same_budget(run: xr.DataTree, control: xr.DataTree) -> None:
 
 def report(dataset: xr.Dataset) -> Report:
     """Report scores with and without general learning, and how far the run exceeds its control."""
-    pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks_other")]
-    named = ("interval", *SCORES, *TESTED, "n_tasks_other", *pooled)
+    pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks", "n_tasks_other")]
+    named = ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks", "n_tasks_other", *pooled)
     percent = f"{100 * dataset.attrs['confidence']:g} %"
     warnings = above_one(dataset["corrected_score"], "corrected, ")
     return Report(
@@ -72,11 +81,11 @@ def report(dataset: xr.Dataset) -> Report:
         },
         columns=(
             *("interval", "score", "of control", "corrected", "of control", "excess"),
-            *(f"{percent} low", f"{percent} high", "p", "tasks"),
+            *(f"{percent} low", f"{percent} high", "p", "p, Holm", "p, BH", "tasks"),
         ),
-        rows=rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED)),
+        rows=rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks")),
         title="Recovery score less general learning",
-        notes=(*_notes(dataset), *warnings),
+        notes=(*_notes(dataset), SEVERAL_TESTS, *warnings),
     )
 
 
@@ -104,4 +113,12 @@ CORRECTED_RECOVERY = Analysis(
         "alternative": "Whether the run is to recover more than its control (greater), less, or differently.",
     },
     n_traces=(2, 2),
+    details="A score above 1 is general learning: training on any task lowers the losses of all. Here the "
+    "mean loss of a control, which has the same tasks and budget and no anticipation, is taken off first. "
+    "Null hypothesis of the test: what a task loses and regains, without general learning, does not depend "
+    "on the order. The unit of replication is the task; one run of each says nothing of other seeds.",
+    examples=(
+        "demo/cyclic.zarr demo/shuffled.zarr",
+        "demo/cyclic.zarr demo/shuffled.zarr --alternative two-sided",
+    ),
 )

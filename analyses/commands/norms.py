@@ -58,4 +58,5 @@ NORMS = Analysis(
     build=build,
     report=report,
     options={**VALUE_OPTIONS, "statistic": "Which statistic of the elements of a tensor."},
+    examples=("demo/cyclic.zarr --statistic update_size", "demo/cyclic.zarr --kind activations"),
 )

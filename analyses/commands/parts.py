@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import xarray as xr
 
+from analyses.comparisons import adjusted
 from analyses.units import NONE
 
 Loss = Literal["eval_loss", "test_loss"]
@@ -21,6 +22,21 @@ VALUE_OPTIONS = {
     "update, that of the first update of each visit.",
     "select": "A glob, or re:REGEX, over the names of parameters or modules; all of them if not given.",
 }
+
+ADJUSTED = ("p_holm", "p_benjamini_hochberg")
+SEVERAL_TESTS = (
+    "p, Holm and p, BH are adjusted for how many tests there are: Holm's bounds the chance of any false "
+    "rejection, Benjamini and Hochberg's the share of false ones among all."
+)
+
+
+def with_adjusted(dataset: xr.Dataset, dim: str = "interval") -> xr.Dataset:
+    """Add the p-values adjusted for the number of tests along a dim."""
+    p_values = dataset["p_value"]
+    return dataset.assign(
+        p_holm=adjusted(p_values, dim=dim, method="holm"),
+        p_benjamini_hochberg=adjusted(p_values, dim=dim, method="benjamini-hochberg"),
+    )
 
 
 def numbers_of(array: xr.DataArray) -> Any:

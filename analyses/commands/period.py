@@ -50,4 +50,5 @@ PERIOD = Analysis(
     build=build,
     report=report,
     options=VALUE_OPTIONS,
+    examples=("demo/cyclic.zarr", "demo/cyclic.zarr --kind activations"),
 )

@@ -9,7 +9,15 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from analyses.commands.parts import VALUE_OPTIONS, numbers_of, rows_of, subject_of, titled
+from analyses.commands.parts import (
+    SEVERAL_TESTS,
+    VALUE_OPTIONS,
+    numbers_of,
+    rows_of,
+    subject_of,
+    titled,
+    with_adjusted,
+)
 from analyses.dissimilarity import Dissimilarity, rdm, rsa
 from analyses.kernels.recovery import Floats
 from analyses.representation import cka, example_gram, procrustes
@@ -20,6 +28,13 @@ from tracekit.protocols import Analysis, Report
 
 Measure = Literal["cka", "biased-cka", "procrustes", "rsa"]
 NULL = ("null_mean", "null_high", "p_value")
+HEADS = {
+    "null_mean": "shuffled",
+    "null_high": "95 % of shuffled",
+    "p_value": "p",
+    "p_holm": "p, Holm",
+    "p_benjamini_hochberg": "p, BH",
+}
 SETTINGS = ("measure", "dissimilarity", "kind", "select", "n_permutations", "seed", "order", "n_tasks")
 
 
@@ -79,13 +94,10 @@ def _name(measure: Measure) -> str:
 def report(dataset: xr.Dataset) -> Report:
     """Report how alike visits of one run are by lag, or the same visits of two runs."""
     by_lag = dataset.attrs["n_runs"] == 1
-    named = [name for name in ("similarity", *NULL) if name in dataset]
-    if by_lag:
-        named = [name for name in named if name != "p_value"]  # a mean of p-values is none
     what = str(dataset.attrs["measure"]).replace("-", " ")
-    table = _by_lag(dataset, named) if by_lag else _same_visits(dataset, named)
-    place = "lag" if by_lag else "visit"
-    heads = {"similarity": what, "null_mean": "shuffled", "null_high": "95 % of shuffled", "p_value": "p"}
+    table = _by_lag(dataset) if by_lag else _same_visits(dataset)
+    place, named = "lag" if by_lag else "visit", [str(name) for name in table.data_vars]
+    heads = {"similarity": what, **HEADS}
     return Report(
         numbers={
             **{name: numbers_of(table[name]) for name in (place, *named)},
@@ -102,8 +114,9 @@ def _between(by_lag: bool) -> str:
     return "between visits by lag" if by_lag else "between the same visits of two runs"
 
 
-def _by_lag(dataset: xr.Dataset, named: list[str]) -> xr.Dataset:
-    """Give means over the pairs of visits that are each lag apart, up to two cycles."""
+def _by_lag(dataset: xr.Dataset) -> xr.Dataset:
+    """Give means over the pairs of visits that are each lag apart, up to two cycles; of p-values none."""
+    named = [name for name in ("similarity", "null_mean", "null_high") if name in dataset]
     lag = (dataset["visit" + OTHER] - dataset["visit"]).values
     lags = np.unique(lag[(lag >= 0) & (lag <= 2 * dataset.attrs["n_tasks"])])
     means = {name: ("lag", [_mean(dataset[name].values[lag == each]) for each in lags]) for name in named}
@@ -115,10 +128,13 @@ def _mean(values: Floats) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _same_visits(dataset: xr.Dataset, named: list[str]) -> xr.Dataset:
+def _same_visits(dataset: xr.Dataset) -> xr.Dataset:
+    """Give what is found at the visits that both runs have, with p-values adjusted for their number."""
+    named = [name for name in ("similarity", *NULL) if name in dataset]
     shared = np.intersect1d(dataset["visit"], dataset["visit" + OTHER])
     both = xr.DataArray(shared, dims="visit")
-    return dataset[named].sel({"visit": both, "visit" + OTHER: both}).assign_coords(visit=shared)
+    found = dataset[named].sel({"visit": both, "visit" + OTHER: both}).assign_coords(visit=shared)
+    return with_adjusted(found, "visit") if "p_value" in found else found
 
 
 def _notes(dataset: xr.Dataset, by_lag: bool) -> tuple[str, ...]:
@@ -130,11 +146,23 @@ def _notes(dataset: xr.Dataset, by_lag: bool) -> tuple[str, ...]:
             "Shuffled: the same with the examples of one side in another order, "
             f"{dataset.attrs['n_permutations']} times. Unit: the example."
         )
+        notes += [] if by_lag else [SEVERAL_TESTS, *_too_few_shuffles(dataset)]
     else:
         notes.append("A distance: 0 where a rotation makes both the same, at most √2.")
     if bool(dataset["similarity"].isnull().all()):
         notes.append("Not defined: too few examples (unbiased CKA needs four), all alike, or with NaN.")
     return tuple(notes)
+
+
+def _too_few_shuffles(dataset: xr.Dataset) -> list[str]:
+    """Say so where no p-value could be small once it is adjusted, however alike the runs are."""
+    n_tests, n_shuffles = dataset["p_value"].sizes["visit"], dataset.attrs["n_permutations"]
+    if n_tests <= 0.05 * (n_shuffles + 1):
+        return []
+    return [
+        f"With {n_shuffles} shuffles no p falls below {1 / (n_shuffles + 1):.2g}, nor one of {n_tests} by "
+        f"Holm's method below 0.05: choose --n-permutations {20 * n_tests - 1} or more."
+    ]
 
 
 REPRESENTATION = Analysis(
@@ -150,4 +178,13 @@ REPRESENTATION = Analysis(
         "seed": "Seed of the shuffling.",
     },
     n_traces=(1, 2),
+    details="Of one run, visits are compared by how far they lie apart; of two, the same visits. Null "
+    "hypothesis of the p-values: which example is which does not matter; the examples of one side are "
+    "shuffled. The unit is the example. Without its null a similarity says little: biased CKA of independent "
+    "data nears 1.",
+    examples=(
+        "demo/cyclic.zarr",
+        "demo/cyclic.zarr demo/shuffled.zarr --measure rsa --n-permutations 999",
+        "demo/cyclic.zarr demo/shuffled.zarr --measure procrustes",
+    ),
 )

@@ -12,7 +12,6 @@ from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report
 
 SETTINGS = ("confidence", "n_resamples", "seed", "order", "loss", "n_runs")
-MOST = 10_000
 
 
 def build(
@@ -75,5 +74,9 @@ SEEDS = Analysis(
     build=build,
     report=report,
     options=RESAMPLING_OPTIONS,
-    n_traces=(2, MOST),
+    n_traces=(2, None),
+    details="The interval speaks of other seeds and other tasks of the same kind: runs are drawn, and within "
+    "them tasks. Give five runs or more that differ in nothing but their seed. The noise ceiling is how well "
+    "the best account of the losses could agree with a single run.",
+    examples=("runs/cyclic-*.zarr", "runs/cyclic-*.zarr --confidence 0.9 --json"),
 )

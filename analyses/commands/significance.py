@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import xarray as xr
 
-from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, in_units, numbers_of, rows_of, titled
-from analyses.comparisons import adjusted
+from analyses.commands.parts import (
+    ADJUSTED,
+    RESAMPLING_OPTIONS,
+    SEVERAL_TESTS,
+    Loss,
+    in_units,
+    numbers_of,
+    rows_of,
+    titled,
+    with_adjusted,
+)
 from analyses.recovery import recovery
 from analyses.rotation import TESTED, recovery_test
 from analyses.traces import losses_of, order_of
 from analyses.trends import page_test
 from tracekit.protocols import Analysis, Report
 
-ADJUSTED = ("p_holm", "p_benjamini_hochberg")
 POOLED = tuple(f"pooled_{name}" for name in TESTED)
 
 
@@ -22,11 +30,7 @@ def build_recovery_test(
     """Build the rotation test of every interval, with p-values adjusted for their number."""
     (trace,) = traces
     result = recovery_test(losses_of(trace), loss=loss, n_resamples=n_resamples, seed=seed)
-    p_values = result["p_value"]
-    return result.assign(
-        p_holm=adjusted(p_values, method="holm"),
-        p_benjamini_hochberg=adjusted(p_values, method="benjamini-hochberg"),
-    ).assign_attrs(order=order_of(trace))
+    return with_adjusted(result).assign_attrs(order=order_of(trace))
 
 
 def report_recovery_test(dataset: xr.Dataset) -> Report:
@@ -47,6 +51,7 @@ def report_recovery_test(dataset: xr.Dataset) -> Report:
             "is taken off. Null: once forgotten, a loss is stationary until the next visit; its curve is "
             "turned round at random. Unit: the task. One-sided.",
             "Where tasks are still being forgotten up to the next visit, it finds less than there is.",
+            SEVERAL_TESTS,
         ),
     )
 
@@ -90,6 +95,11 @@ RECOVERY_TEST = Analysis(
     build=build_recovery_test,
     report=report_recovery_test,
     options={name: RESAMPLING_OPTIONS[name] for name in ("loss", "n_resamples", "seed")},
+    details="Null hypothesis: once forgotten, the loss of a task stays where it is, but for noise, until the "
+    "task's next visit. A plain test of the peak against the loss before the visit would always reject: a "
+    "maximum is at least as large as any later value; here the curve between two visits is turned round at "
+    "random. One-sided; the unit of replication is the task. One run says nothing of other seeds.",
+    examples=("demo/cyclic.zarr", "demo/cyclic.zarr --json"),
 )
 TREND = Analysis(
     name="trend",
@@ -97,4 +107,8 @@ TREND = Analysis(
     build=build_trend,
     report=report_trend,
     options={"loss": RESAMPLING_OPTIONS["loss"]},
+    details="Null hypothesis: for each task, any order of its recovery scores over intervals is as likely. "
+    "One-sided: they rise. The unit of replication is the task. For a trend over runs, such as over sizes of "
+    "models, see `run-trend`.",
+    examples=("demo/cyclic.zarr",),
 )

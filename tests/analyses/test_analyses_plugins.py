@@ -6,15 +6,18 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from statsmodels.stats.multitest import multipletests
 
 from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.commands.norms import NORMS
 from analyses.commands.pairwise import PAIRWISE_RECOVERY
 from analyses.commands.period import PERIOD
+from analyses.commands.representation import REPRESENTATION
 from analyses.commands.seeds import SEEDS
 from analyses.commands.significance import RECOVERY_TEST, TREND
 from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
+from tracekit import plugins
 from tracekit.errors import AnalysisError, TracekitError
 from tracekit.testing import synthetic_trace
 
@@ -88,6 +91,32 @@ def test_select_takes_some_of_the_parameters(trace):
     expected = 2 * np.abs(np.sin(np.pi / 4))  # element 5 of the circle alone is in the bias
     np.testing.assert_allclose(found["similarity"].sel(visit=0, visit_other=1), expected / np.sqrt(2))
     assert TRAJECTORY.build(trace, select="*.weight", n_components=2).sizes["component"] == 2
+
+
+def test_p_values_of_intervals_are_adjusted_for_their_number(trace):
+    shuffled = synthetic_trace(order=SHUFFLED, order_name="shuffled")
+    for analysis, traces in ((ORDER_TEST, (trace, shuffled)), (RECOVERY_TEST, (trace,))):
+        numbers = report(analysis, *traces).numbers
+        _, holm, *_ = multipletests(numbers["p_value"], method="holm")
+        np.testing.assert_allclose(numbers["p_holm"], holm)
+        _, benjamini_hochberg, *_ = multipletests(numbers["p_value"], method="fdr_bh")
+        np.testing.assert_allclose(numbers["p_benjamini_hochberg"], benjamini_hochberg)
+
+
+def test_p_values_of_the_same_visits_of_two_runs_are_adjusted(trace):
+    found = report(REPRESENTATION, trace, trace, n_permutations=9)
+    _, holm, *_ = multipletests(found.numbers["p_value"], method="holm")
+    np.testing.assert_allclose(found.numbers["p_holm"], holm)
+    assert any("choose --n-permutations 259 or more" in note for note in found.notes)
+    assert "p_value" not in report(REPRESENTATION, trace, n_permutations=9).numbers
+    assert "p_holm" not in report(REPRESENTATION, trace, trace, measure="procrustes").numbers
+
+
+@pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
+def test_whatever_gives_a_p_value_says_its_null_hypothesis(trace, name):
+    analysis = plugins.load("tracekit.analyses", name)
+    built = analysis.build(*[trace] * analysis.n_traces[0])
+    assert ("p_value" in built) == ("Null hypothesis" in analysis.details)
 
 
 def test_trajectory_tells_the_path(trace):

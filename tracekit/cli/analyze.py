@@ -60,7 +60,7 @@ def _command(analysis: Analysis) -> click.Command:
     command = click.Command(
         analysis.name,
         callback=partial(_run, analysis),
-        help=f"{analysis.summary}\n\nTakes {_count(*analysis.n_traces)}.",
+        help=_help(analysis),
         params=[
             click.Argument(["runs"], nargs=-1, required=True, type=TRACE, metavar="RUN..."),
             click.Option(["--json", "as_document"], is_flag=True, help="Print one JSON object."),
@@ -75,7 +75,16 @@ def _command(analysis: Analysis) -> click.Command:
     return NO_CACHE(FRESH(SCHEDULER(command)))
 
 
-def _count(fewest: int, most: int) -> str:
+def _help(analysis: Analysis) -> str:
+    lines = [f"  tracekit analyze {analysis.name} {example}" for example in analysis.examples]
+    examples = "\n".join(["\b", "Examples:", *lines]) if lines else ""
+    takes = f"Takes {_count(*analysis.n_traces)}."
+    return "\n\n".join(part for part in (analysis.summary, analysis.details, takes, examples) if part)
+
+
+def _count(fewest: int, most: int | None) -> str:
+    if most is None:
+        return f"{fewest} traces or more"
     if most == 1:
         return "one trace"
     return f"{fewest} traces" if fewest == most else f"{fewest} to {most} traces"
@@ -113,7 +122,7 @@ def _options(analysis: Analysis) -> list[click.Parameter]:
     parameters = inspect.signature(analysis.build).parameters.values()
     return [
         click.Option(
-            [f"--{parameter.name.replace('_', '-')}", parameter.name],
+            [_switch(parameter.name, hints[parameter.name]), parameter.name],
             type=_click_type(hints[parameter.name]),
             default=parameter.default,
             show_default=parameter.default is not None,
@@ -122,6 +131,11 @@ def _options(analysis: Analysis) -> list[click.Parameter]:
         for parameter in parameters
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
+
+
+def _switch(name: str, hint: Any) -> str:
+    dashed = name.replace("_", "-")
+    return f"--{dashed}/--no-{dashed}" if hint is bool else f"--{dashed}"
 
 
 def _click_type(hint: Any) -> Any:
@@ -138,8 +152,8 @@ def _opened(analysis: Analysis, runs: tuple[str, ...]) -> list[xr.DataTree]:
     from tracekit.reading.opening import open_trace
 
     fewest, most = analysis.n_traces
-    if not fewest <= len(runs) <= most:
-        raise click.UsageError(f"{analysis.name} takes {fewest} to {most} traces, found {len(runs)}")
+    if len(runs) < fewest or (most is not None and len(runs) > most):
+        raise click.UsageError(f"{analysis.name} takes {_count(fewest, most)}, found {len(runs)}")
     traces = [open_trace(run) for run in runs]
     for trace in traces:
         if trace.attrs["snapshots_committed"] == 0:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import subprocess
 import sys
 
@@ -78,6 +79,22 @@ def test_every_command_teaches(command):
     assert len(text.splitlines()) > 8
     assert "\\b" not in text, "click has not been told to keep the lines of examples"
     assert "  tracekit" in text or command == "demo"
+
+
+@pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
+def test_every_analysis_teaches_by_examples_that_it_takes(name):
+    analysis = plugins.load("tracekit.analyses", name)
+    command = plugins.load("tracekit.commands", "analyze").get_command(None, name)
+    text = call("analyze", name, "--help")
+    assert analysis.examples
+    for example in analysis.examples:
+        assert f"  tracekit analyze {name} {example}\n" in text
+        command.make_context(name, shlex.split(example))
+
+
+def test_a_switch_needs_no_value(runs):
+    assert "Residuals of the path" in call("analyze", "trajectory", runs[0], "--residuals")
+    assert "Residuals" not in call("analyze", "trajectory", runs[0], "--no-residuals")
 
 
 def test_show(runs):
