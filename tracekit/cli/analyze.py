@@ -62,14 +62,14 @@ def _command(analysis: Analysis) -> click.Command:
         callback=partial(_run, analysis),
         help=_help(analysis),
         params=[
-            click.Argument(["runs"], nargs=-1, required=True, type=TRACE, metavar="RUN..."),
+            click.Argument(["runs"], nargs=-1, required=True, type=TRACE, metavar=_usage(*analysis.n_traces)),
+            *_options(analysis),
             click.Option(["--json", "as_document"], is_flag=True, help="Print one JSON object."),
             click.Option(
                 ["--out"],
                 type=click.Path(path_type=Path),
                 help="Also write to a file: numbers as .json, the table as .csv, or everything as .zarr.",
             ),
-            *_options(analysis),
         ],
     )
     return NO_CACHE(FRESH(SCHEDULER(command)))
@@ -80,6 +80,18 @@ def _help(analysis: Analysis) -> str:
     examples = "\n".join(["\b", "Examples:", *lines]) if lines else ""
     takes = f"Takes {_count(*analysis.n_traces)}."
     return "\n\n".join(part for part in (analysis.summary, analysis.details, takes, examples) if part)
+
+
+def _usage(fewest: int, most: int | None) -> str:
+    """Show how many traces there may be.
+
+    Examples
+    --------
+    >>> _usage(1, 1), _usage(1, 2), _usage(2, None)
+    ('RUN', 'RUN [RUN]', 'RUN RUN...')
+    """
+    required = " ".join(["RUN"] * fewest)
+    return f"{required}..." if most is None else required + " [RUN]" * (most - fewest)
 
 
 def _count(fewest: int, most: int | None) -> str:

@@ -45,6 +45,11 @@ def demo(out: Path) -> None:
     OUT/cyclic.zarr and OUT/shuffled.zarr. Then, from these traces alone, prints recovery scores of both
     orders with confidence intervals and the test between them, and draws figures into OUT/figures. A run
     that is there already, complete, is not trained again, and one that was cut off goes on.
+
+    \b
+    Examples:
+      tracekit demo
+      tracekit demo --out somewhere
     """
     started = time.monotonic()
     paths = {order: out / f"{order}.zarr" for order in ORDERS}

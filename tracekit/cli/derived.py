@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 def derived(run: str, clearing: bool, as_document: bool) -> None:
-    r"""List the results of analyses and figures that are kept with the trace RUN.
+    """List the results of analyses and figures that are kept with the trace RUN.
 
     They lie in its group `derived`, or under ~/.cache/tracekit (or TRACEKIT_CACHE) where the trace cannot be
     written. A result is fresh if it would be taken as it is, and stale if it would be computed again: then

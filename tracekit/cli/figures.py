@@ -28,7 +28,10 @@ FORMATS = ("png", "pdf", "svg")
 @click.argument("runs", nargs=-1, required=True, type=TRACE, metavar="RUN...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the figures.")
 @click.option(
-    "--only", multiple=True, metavar="NAME", help="Draw this figure only; may be given several times."
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Draw this figure only; may be given several times. `tracekit list` names them.",
 )
 @click.option(
     "--format",
@@ -37,6 +40,7 @@ FORMATS = ("png", "pdf", "svg")
     type=click.Choice(FORMATS),
     default=("png", "pdf"),
     show_default=True,
+    help="Kind of file; may be given several times.",
 )
 @SCHEDULER
 @FRESH

@@ -130,12 +130,13 @@ def _line(progress: Progress) -> str:
 def _table(run: str, progress: Progress) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
+    from rich.text import Text
 
     from tracekit.cli.output import text
 
-    table = Table(title=str(run), title_justify="left", show_header=False)
+    table = Table(title=Text(str(run)), title_justify="left", show_header=False)
     if progress.planned is not None:
         table.add_row("progress", ProgressBar(progress.planned, progress.committed, width=40))
     for name, value in asdict(progress).items():
-        table.add_row(name.replace("_", " "), text(value))
+        table.add_row(name.replace("_", " "), Text(text(value)))
     return table

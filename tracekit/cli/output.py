@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tracekit.protocols import Report
 
@@ -36,17 +37,19 @@ def print_report(report: Report) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """Print a table; numbers to the right."""
+    """Print a table below its title; numbers to the right."""
     rows = [tuple(row) for row in rows]
-    table = Table(title=title or None, title_justify="left")
+    table = Table()
     for place, column in enumerate(columns):
         numeric = all(isinstance(row[place], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(text(value) for value in row))
+        table.add_row(*(Text(text(value)) for value in row))  # as a str, "[a]" would be taken for markup
     console = Console()
     if not console.is_terminal:
         console.width = FILE_WIDTH
+    if title:
+        click.echo(title)  # a title of the table's own would be folded to its width
     console.print(table)
 
 

@@ -20,7 +20,7 @@ COLUMNS = ("kind", "tensors", "type", "rows", "bytes of a row", "bytes in all", 
 @click.command(short_help="Show what a run will write, before it is trained.")
 @click.argument("configuration", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--out", default=".", type=TRACE, help="Where the trace will lie, a path or URL.")
+@click.option("--out", default=".", type=TRACE, help="Where the trace will lie, for the room that is left.")
 @click.option("--all", "every_name", is_flag=True, help="List every tensor, also where layers are alike.")
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 def plan(
@@ -36,12 +36,15 @@ def plan(
       tracekit plan examples/cyclic_gpt_neox.yaml training.epochs=100 --json
     """
     from tracekit.cli.output import as_json, print_table, size
+    from tracekit.cli.progress import waiting
     from tracekit.cli.runs import make_recorders, read_configuration
-    from tracekit.training import prepare
     from tracekit.writing.estimate import free_bytes, planned_kinds
 
     settings = read_configuration(configuration, overrides)
-    run = prepare(settings)
+    with waiting("preparing documents and model"):
+        from tracekit.training import prepare
+
+        run = prepare(settings)
     kinds = planned_kinds(run, make_recorders(settings))
     total, free = sum(kind.total_bytes for kind in kinds), free_bytes(out)
     if as_document:

@@ -12,6 +12,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.status import Status
+from rich.text import Text
 
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
@@ -51,10 +52,10 @@ class RunProgress:
 def bar() -> Progress:
     """Give a progress bar on the error stream, which leaves the output to the numbers."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
@@ -63,4 +64,4 @@ def bar() -> Progress:
 
 def waiting(what: str) -> Status:
     """Show that something is going on whose length nobody knows."""
-    return Console(stderr=True).status(f"{what} …")
+    return Console(stderr=True).status(Text(f"{what} …"))

@@ -12,7 +12,7 @@ from tracekit.cli.parameters import TRACE
 @click.option("--to", "snapshots", type=click.IntRange(0), help="Snapshots to keep.")
 @click.option("--force-claim", is_flag=True, help="Take the trace over from a writer that may still live.")
 def rollback(run: str, snapshots: int | None, force_claim: bool) -> None:
-    r"""Drop all but the first snapshots of the trace RUN.
+    """Drop all but the first snapshots of the trace RUN.
 
     Without --to, what is kept reaches up to the last checkpoint: a run that is then resumed goes on from
     there and repeats nothing, which helps where it would not repeat itself bit by bit.

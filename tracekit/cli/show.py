@@ -14,7 +14,13 @@ from tracekit.cli.parameters import TRACE
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 @click.option("--configuration", is_flag=True, help="Print the configuration too.")
 @click.option("--follow", "following", is_flag=True, help="Show how far a run is, until it ends or Ctrl-C.")
-@click.option("--interval", default=2.0, type=click.FloatRange(min=0.01), help="Seconds between looks.")
+@click.option(
+    "--interval",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(min=0.01),
+    help="Seconds between looks of --follow.",
+)
 def show(run: str, as_document: bool, configuration: bool, following: bool, interval: float) -> None:
     """Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
 

@@ -49,7 +49,7 @@ def table(
     skip_damaged: bool,
     scheduler: str | None,
 ) -> None:
-    r"""Tabulate numbers of the traces RUN: means and standard deviations over the runs of each configuration.
+    """Tabulate numbers of the traces RUN: means and standard deviations over the runs of each configuration.
 
     RUN may be a glob in quotes, which also works for URLs. Settings to group by are model_size, optimizer,
     seed, order and status, and all that differ between the runs, such as training.optimizer.learning_rate.

@@ -14,6 +14,8 @@ from tracekit.protocols import Analysis, Report
 def build(*traces: xr.DataTree, quantile: float = 0.9) -> xr.Dataset:
     """Give the distance between the upper and the lower quantile over tasks; nothing is computed."""
     (trace,) = traces
+    if not 0 <= quantile <= 1:
+        raise AnalysisError(f"quantile: expected a number from 0 to 1, found {quantile:g}")
     if "losses" not in trace.children:
         raise AnalysisError(f"{trace.attrs['path']}: expected losses, found none; record losses in the run")
     loss = trace["losses"].to_dataset()["eval_loss"].chunk(task=-1)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from tracekit import Plan, Series, TraceWriter, open_trace, plugins
 from tracekit.cli.main import cli, main
+from tracekit.cli.output import print_table
 from tracekit.testing.written import write_example_trace
 
 TOY = """
@@ -73,12 +74,20 @@ def test_help_is_there_at_once():
     assert not loaded & {"torch", "xarray", "dask", "numpy", "scipy", "matplotlib", "zarr", "pydantic"}
 
 
-@pytest.mark.parametrize("command", ["analyze", "demo", "figures", "list", "show", "train"])
+@pytest.mark.parametrize("command", plugins.names("tracekit.commands"))
 def test_every_command_teaches(command):
     text = call(command, "--help")
     assert len(text.splitlines()) > 8
     assert "\\b" not in text, "click has not been told to keep the lines of examples"
-    assert "  tracekit" in text or command == "demo"
+    assert f"\n    tracekit {command}" in text, "an example on a line of its own"
+
+
+def test_brackets_are_printed_as_they_are(capsys):
+    """Tables are made with rich, for which words in brackets are markup."""
+    print_table(("pattern",), [("layers[bold].*",)], title="of [/x] in a title that is wider than its table")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "of [/x] in a title that is wider than its table"
+    assert "layers[bold].*" in printed[4]
 
 
 @pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
