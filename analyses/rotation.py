@@ -144,6 +144,6 @@ def mantel(similarity: xr.DataArray, other: xr.DataArray) -> xr.Dataset:
             f"expected two matrices between the same visits, found dims {dict(similarity.sizes)} and "
             f"{dict(other.sizes)}; choose the visits that both have"
         )
-    pair = [each.drop_vars(dims, errors="ignore") for each in (similarity, other)]
+    pair = [each.drop_vars(each.coords) for each in (similarity, other)]
     outputs: dict[str, tuple[str, ...]] = {"correlation": (), "p_value": ()}
     return apply(kernels.mantel, *pair, core=[dims, dims], outputs=outputs)

@@ -38,7 +38,7 @@ def reads(monkeypatch):
 @pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
 def test_opening_and_building_an_analysis_computes_nothing(tmp_path, reads, name):
     analysis = plugins.load("tracekit.analyses", name)
-    n_traces = min(analysis.n_traces[1], 2)
+    n_traces = analysis.n_traces[1] or 2
     paths = [write_example_trace(tmp_path / f"{n}.zarr", n_epochs=4, n_probes=5) for n in range(n_traces)]
     with no_compute():
         lazy = analysis.build(*map(open_trace, paths))

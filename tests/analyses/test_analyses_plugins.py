@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
+from analyses.commands.mantel import MANTEL
 from analyses.commands.norms import NORMS
 from analyses.commands.pairwise import PAIRWISE_RECOVERY
 from analyses.commands.period import PERIOD
@@ -36,6 +37,7 @@ ALL = [
     TREND,
     SEEDS,
     PAIRWISE_RECOVERY,
+    MANTEL,
 ]
 SHUFFLED = [[0, 1, 2, 3], [3, 1, 2, 0], [2, 1, 0, 3]]
 

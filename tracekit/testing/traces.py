@@ -24,6 +24,7 @@ def synthetic_trace(
     order_name: str = "cyclic",
     period: int | None = None,
     pitch: float = 0.0,
+    noise: float = 0.0,
     recovery_scores: Sequence[float] = (0.25, 0.5),
 ) -> xr.DataTree:
     """Make what `open_trace` gives of a complete run, lazy and with several chunks along every dim.
@@ -49,6 +50,9 @@ def synthetic_trace(
         Visits in which the weights go round; `n_tasks` if None.
     pitch : float
         How far the weights go on with each visit, at a right angle to the circle.
+    noise : float
+        Standard deviation of independent normal numbers, the same in every such trace, that are added to
+        all elements of the weights.
     recovery_scores : sequence of float
         As for `synthetic_losses`.
 
@@ -73,6 +77,7 @@ def synthetic_trace(
     losses = synthetic_losses(order=table, recovery_scores=recovery_scores)
     plan = Plan(table, n_tasks=int(table.max()) + 1, updates_per_visit=1)
     weights = _helix(plan.n_visits + 1, period or plan.n_tasks, pitch)
+    weights += noise * np.random.default_rng(0).standard_normal(weights.shape)
     probes = task_names(plan.n_tasks)
     factors = np.arange(1.0, plan.n_tasks + 1)[:, np.newaxis]
     coordinates = visit_coordinates(plan)
