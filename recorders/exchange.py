@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.tensor import DTensor, Shard
 
+from recorders.teams import answered
 from recorders.tensors import Tensors
 from tracekit.errors import ConfigurationError
 
@@ -84,8 +85,9 @@ def _swap(outgoing: list[torch.Tensor], incoming: list[torch.Tensor], rank: int)
             continue
         work += [dist.P2POp(dist.isend, sent, other)] if sent.numel() else []
         work += [dist.P2POp(dist.irecv, received, other)] if received.numel() else []
-    for request in dist.batch_isend_irecv(work) if work else []:
-        request.wait()
+    with answered():
+        for request in dist.batch_isend_irecv(work) if work else []:
+            request.wait()
 
 
 def _pieces(tensors: Tensors, sizes: Sequence[int], rank: int, n_ranks: int) -> Iterator[Piece]:

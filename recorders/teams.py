@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -48,14 +50,22 @@ class TorchTeam:
 
     def _gathered(self, value: Any, group: Any) -> list[Any]:
         values: list[Any] = [None] * self.size
-        try:
+        with answered():
             dist.all_gather_object(values, value, group=group)
-        except (RuntimeError, ValueError) as error:
-            raise TraceWriteError(
-                f"process {self.rank} of {self.size}: another process that records this trace is gone, or "
-                f"does not answer ({str(error).splitlines()[0]}); the trace is good up to its last commit"
-            ) from error
         return values
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Let processes wait for each other; raises `TraceWriteError` if one does not answer."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise TraceWriteError(
+            f"process {dist.get_rank()} of {dist.get_world_size()}: another process that records this trace "
+            f"is gone, or does not answer ({str(error).splitlines()[0]}); the trace is good up to its last "
+            "commit"
+        ) from error
 
 
 def team_of(model: torch.nn.Module) -> TorchTeam | None:

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.distributed as dist
+import xarray as xr
+from torch.distributed.fsdp import fully_shard
 
 from tracekit import open_trace
 from tracekit.checking.verify import verify
+from tracekit.errors import ConfigurationError
+from tracekit.format.layout import CLOCK
+from tracekit.protocols import Run
+from tracekit.training import Checkpoints
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = Path(__file__).parent / "job.py"
@@ -16,7 +24,7 @@ PROGRAM = Path(__file__).parent / "job.py"
 
 def run_job(kind, folder, size):
     """Run the processes of a job; gives their exit codes and what they said."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     command = [sys.executable, str(PROGRAM), kind, str(folder)]
     processes = [
         subprocess.Popen([*command, str(rank), str(size)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -57,11 +65,27 @@ def assert_like(found, expected, n_snapshots):
     assert found.attrs["model_signature"] == expected.attrs["model_signature"]
 
 
-@pytest.mark.parametrize("kind", ["replicated", "sharded"])
-def test_the_trace_is_that_of_one_process(tmp_path, alone, kind):
-    folder = tmp_path / "job"
+def job(tmp_path_factory, kind):
+    """Two processes that nobody disturbs."""
+    folder = tmp_path_factory.mktemp(kind) / "job"
     codes, said = run_job(kind, folder, 2)
     assert codes == [0, 0], said
+    return folder
+
+
+@pytest.fixture(scope="module")
+def replicated(tmp_path_factory):
+    return job(tmp_path_factory, "replicated")
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory):
+    return job(tmp_path_factory, "sharded")
+
+
+@pytest.mark.parametrize("kind", ["replicated", "sharded"])
+def test_the_trace_is_that_of_one_process(request, alone, kind):
+    folder = request.getfixturevalue(kind)
     trace = open_trace(folder / "run.zarr")
     assert trace.attrs["status"] == "complete"
     assert_like(trace, alone, 4)
@@ -75,15 +99,42 @@ def test_the_trace_is_that_of_one_process(tmp_path, alone, kind):
         assert min(shares) > 0, "each process writes a part of every row"
 
 
-@pytest.mark.parametrize("kind", ["killed", pytest.param("killed-sharded", marks=pytest.mark.slow)])
-def test_when_a_process_is_killed_all_that_was_committed_stays(tmp_path, alone, kind):
+@pytest.mark.parametrize("kind", ["replicated", "sharded"])
+def test_a_killed_job_keeps_what_was_committed_and_goes_on(request, tmp_path, alone, kind):
     folder = tmp_path / "job"
-    codes, said = run_job(kind, folder, 2)
-    assert codes[1] == -9
-    assert codes[0] == 1
+    codes, said = run_job(f"{kind}-killed", folder, 2)
+    assert codes == [1, -9]
     assert "TraceWriteError: process 0 of 2: another process that records this trace is gone" in said[0]
     trace = open_trace(folder / "run.zarr")
     assert trace.attrs["status"] == "failed"
     assert 2 <= trace.attrs["snapshots_committed"] <= 3, "the third visit was not over in both"
     assert_like(trace, alone, trace.attrs["snapshots_committed"])
     assert verify(folder / "run.zarr").faults == ()
+
+    codes, said = run_job(f"{kind}-resumed", folder, 2)
+    assert codes == [0, 0], said
+    whole = open_trace(request.getfixturevalue(kind) / "run.zarr")
+    assert_same(open_trace(folder / "run.zarr"), whole)
+    assert verify(folder / "run.zarr").faults == ()
+
+
+def test_checkpoints_of_sharded_parameters_are_refused():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        model = fully_shard(torch.nn.Linear(3, 2))
+        with pytest.raises(ConfigurationError, match="Checkpoints: the parameters are sharded"):
+            Checkpoints().start(Run(model, None, None, None, {}, 0), None)
+    finally:
+        dist.destroy_process_group()
+
+
+def assert_same(found, expected):
+    """To the last bit, but for the clock."""
+    assert found.attrs["status"] == "complete"
+    assert found.attrs["snapshots_committed"] == expected.attrs["snapshots_committed"]
+    for group in ("losses", "weights", "gradients"):
+        clocks = [CLOCK, f"update_{CLOCK}"]
+        values, others = (
+            trace[group].to_dataset().drop_vars(clocks, errors="ignore") for trace in (found, expected)
+        )
+        xr.testing.assert_identical(values, others)

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch.distributed.tensor import DTensor
 
 from tracekit.differences import differences, listed
-from tracekit.errors import DamagedTraceError, TraceError, TraceWarning
+from tracekit.errors import ConfigurationError, DamagedTraceError, TraceError, TraceWarning
 from tracekit.format.checkpoints import (
     DOCUMENT,
     TENSORS,
@@ -58,7 +59,19 @@ class Checkpoints:
         self._every = every
 
     def start(self, run: Run, trace: TraceWriter) -> None:
-        """Take hold of the run."""
+        """Take hold of the run.
+
+        Raises
+        ------
+        ConfigurationError
+            If its parameters are sharded over processes.
+        """
+        if any(isinstance(tensor, DTensor) for tensor in run.model.parameters()):
+            raise ConfigurationError(
+                "Checkpoints: the parameters are sharded over processes, and no process has them all; leave "
+                "Checkpoints out, save and load with torch.distributed.checkpoint, and say how far the loop "
+                "was with record(…, resume=True, snapshots=n)"
+            )
         self._run: Run | None = run
         self._trace: TraceWriter | None = trace
 

@@ -132,9 +132,10 @@ class Committer:
             If it is not what was committed, or that cannot be read.
         """
         checkpoints, self._checkpoints = self._checkpoints, []
-        jobs = (*self.background.handed_over(), *map(self._start_checkpoint, checkpoints))
-        for failure in failures_of(jobs):
-            self.refused(failure.error, stop=self._on_error == "stop" or failure.cargo.needed)
+        with Jointly(self._team):
+            jobs = (*self.background.handed_over(), *map(self._start_checkpoint, checkpoints))
+            for failure in failures_of(jobs):
+                self.refused(failure.error, stop=self._on_error == "stop" or failure.cargo.needed)
 
     def refused(self, error: OSError, *, stop: bool, then: str = "") -> None:
         """Say that the store refuses, and how far the trace is good."""

@@ -136,10 +136,13 @@ class ResumedDeclaring:
         Where the trace lies.
     committed, snapshots : int
         Snapshots that the trace has, and that the run has behind it: from there on, it repeats what is there.
+    leads : bool
+        Whether this process writes the series, and what of them is repeated must be the same.
     """
 
-    def __init__(self, store: Store, *, committed: int, snapshots: int) -> None:
+    def __init__(self, store: Store, *, committed: int, snapshots: int, leads: bool = True) -> None:
         self._store = store
+        self._leads = leads
         self._committed = committed
         self._snapshots = snapshots
         self._differences: list[str] = []
@@ -163,10 +166,9 @@ class ResumedDeclaring:
         found = read_layout(self._store, layout.key)
         grows = layout.shape[0] == CAPACITY
         self._compare(_facts(found, grows=grows), _facts(layout, grows=grows), layout.key)
-        if grows:
+        if grows and self._leads:
             resize(self._store, layout.key, CAPACITY)  # it had been cut to what there was
-            return replace(found, shape=layout.shape)
-        return found
+        return replace(found, shape=layout.shape) if grows else found
 
     def known(self, layout: ArrayLayout, values: npt.NDArray[np.int64]) -> None:
         """Compare a coordinate."""
@@ -182,7 +184,7 @@ class ResumedDeclaring:
         behind = self._committed if layout.key == f"{TIMELINE}/{CLOCK}" else self._snapshots
         n_samples = committed_samples(self._store, group, dim, behind)
         kept = StoredSeries(self._store, found, n_kept)
-        return Column(found, n_samples=n_samples, kept=kept, compared=group != MEASURES)
+        return Column(found, n_samples=n_samples, kept=kept, compared=self._leads and group != MEASURES)
 
     def check(self) -> None:
         """Raise `TraceWriteError`, naming all differences so far."""

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tracekit.format.layout import CLOCK, TIMELINE, ArrayLayout, open_series
-from tracekit.format.marker import Marker
+from tracekit.format.marker import Marker, require_marker
 from tracekit.format.schema import Series
+from tracekit.schedule import Plan
 from tracekit.store import Store
 from tracekit.writing.claims import Claim
 from tracekit.writing.columns import Column
-from tracekit.writing.starting import PLACE, Beginning
+from tracekit.writing.starting import PLACE, Beginning, go_on
 
 
 def follow(store: Store) -> Beginning:
@@ -22,6 +23,15 @@ def follow(store: Store) -> Beginning:
     columns = [Series(TIMELINE, name, dtype="int64") for name in PLACE] + [Series(TIMELINE, CLOCK)]
     timeline = {series.name: Column(open_series(series, ())) for series in columns}
     return Beginning(store, _NoClaim(store, ""), {"status": "running"}, Marker(0, 0), 0, _Told(), timeline)
+
+
+def follow_on(store: Store, plan: Plan, *, snapshots: int | None) -> Beginning:
+    """Go on with a trace that another process of the team has taken up."""
+    marker = require_marker(store)
+    if marker.committed == 0:
+        return follow(store)
+    claim, facts = _NoClaim(store, ""), {"status": "running"}
+    return go_on(store, plan, claim, marker, facts, snapshots=snapshots, leads=False)
 
 
 class _NoClaim(Claim):

@@ -68,14 +68,20 @@ class RowPutter:
         check_row(f"{self._store.url}/{name}", declared, sample, values)
         declared.put.add(sample)
         repeated = declared.visit_of[sample] < committed
-        work = partial(compare_row, self._store) if repeated else self._write
+        work = self._compare if repeated else self._write
         self._background.do(Cargo(name, (group, sample)), partial(work, declared, sample), values)
 
     def _write(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
         began = time.perf_counter()
-        own = stretches(self._team, declared.layout)[0 if self._team is None else self._team.rank]
-        write_row(self._store, declared.layout, declared.row_of[sample], values, own)
+        write_row(self._store, declared.layout, declared.row_of[sample], values, self._own(declared))
         self.written.add(declared.rows.group, time.perf_counter() - began, values.nbytes)
+
+    def _compare(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
+        compare_row(self._store, declared, sample, values, self._own(declared))
+
+    def _own(self, declared: DeclaredRows) -> range:
+        """Give the columns that this process writes."""
+        return stretches(self._team, declared.layout)[0 if self._team is None else self._team.rank]
 
 
 def check_row(place: str, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
@@ -102,8 +108,10 @@ def check_row(place: str, declared: DeclaredRows, sample: int, values: npt.NDArr
         )
 
 
-def compare_row(store: Store, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
-    """Hold a row that a resumed run gives once more against the one that was committed, bit by bit.
+def compare_row(
+    store: Store, declared: DeclaredRows, sample: int, values: npt.NDArray[Any], own: range
+) -> None:
+    """Hold some columns of a row that a resumed run gives once more against the committed ones, bit by bit.
 
     Raises
     ------
@@ -112,8 +120,9 @@ def compare_row(store: Store, declared: DeclaredRows, sample: int, values: npt.N
     """
     if sample in declared.gaps:
         return
-    row, n_columns = declared.row_of[sample], values.shape[-1]
-    stored = StoredRows(store, declared.layout, np.array([row]), ((0, n_columns),), (n_columns,))
-    again = declared.layout.seen(np.ascontiguousarray(values, declared.layout.dtype))
+    row, columns = declared.row_of[sample], (own.start, own.stop)
+    stored = StoredRows(store, declared.layout, np.array([row]), (columns,), (len(own),))
+    part = values[..., own.start : own.stop]
+    again = declared.layout.seen(np.ascontiguousarray(part, declared.layout.dtype))
     if stored[0].tobytes() != again.tobytes():
         raise not_repeated(f"{store.url}/{declared.rows.group}, {declared.rows.sample} {sample}")

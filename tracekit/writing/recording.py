@@ -59,10 +59,6 @@ class Recording:
         queue_bytes: int = QUEUE_BYTES,
         team: Team | None = None,
     ) -> None:
-        if team is not None and resume:
-            raise TraceWriteError(
-                f"{path}: a trace that several processes write cannot be resumed; record into a new one"
-            )
         self.path = path
         self._team = team
         self._recorders = tuple(recorders)

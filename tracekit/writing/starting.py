@@ -93,17 +93,30 @@ def take_up(
         if marker is None or marker.committed == 0:
             return _make_again(store, plan, attributes, claim, marker)
         facts = recorded_facts(store, plan, attributes)
-        committed = marker.committed
-        marker = go_back(store, committed, anew=claim.by_force)
+        marker = go_back(store, marker.committed, anew=claim.by_force)
         facts["status"] = "running"
         store.put(METADATA, group_metadata(facts))
-        behind = committed if snapshots is None else min(snapshots, committed)
-        declaring = ResumedDeclaring(store, committed=committed, snapshots=behind)
-        timeline = _declare_timeline(declaring, plan)
-        if isinstance(plan, OpenPlan):
-            plan.places.update(_recorded_places(store, behind))
-        seconds = float(read_known(store, f"{TIMELINE}/{CLOCK}", committed)[-1])
-        return Beginning(store, claim, facts, marker, behind, declaring, timeline, seconds)
+        return go_on(store, plan, claim, marker, facts, snapshots=snapshots)
+
+
+def go_on(
+    store: Store,
+    plan: Plan,
+    claim: Claim,
+    marker: Marker,
+    facts: dict[str, Any],
+    *,
+    snapshots: int | None,
+    leads: bool = True,
+) -> Beginning:
+    """Begin after what is committed of a trace that this process, or the leader of its team, took up."""
+    behind = marker.committed if snapshots is None else min(snapshots, marker.committed)
+    declaring = ResumedDeclaring(store, committed=marker.committed, snapshots=behind, leads=leads)
+    timeline = _declare_timeline(declaring, plan)
+    if isinstance(plan, OpenPlan):
+        plan.places.update(_recorded_places(store, behind))
+    seconds = float(read_known(store, f"{TIMELINE}/{CLOCK}", marker.committed)[-1])
+    return Beginning(store, claim, facts, marker, behind, declaring, timeline, seconds)
 
 
 def _make(store: Store, plan: Plan, attributes: Attributes, claim: Claim, generation: int) -> Beginning:

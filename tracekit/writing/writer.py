@@ -22,7 +22,7 @@ from tracekit.writing.buffers import QUEUE_BYTES
 from tracekit.writing.committing import Committer, OnError
 from tracekit.writing.contents import Contents
 from tracekit.writing.ending import Status, end
-from tracekit.writing.following import follow
+from tracekit.writing.following import follow, follow_on
 from tracekit.writing.putting import RowPutter
 from tracekit.writing.refusing import refusals
 from tracekit.writing.starting import Beginning, begin, take_up
@@ -129,8 +129,7 @@ class TraceWriter:
         TraceInUseError
             If another process writes it.
         """
-        if team is not None and on_error != "stop":
-            raise TraceWriteError(f"{path}: on_error={on_error!r} is for one process; several stop together")
+        _check_team(path, team, on_error)
         store = open_store(path, durability)
         with Jointly(team), refusals(store):
             if leads(team):
@@ -152,6 +151,7 @@ class TraceWriter:
         on_error: OnError = "stop",
         force_claim: bool = False,
         queue_bytes: int = QUEUE_BYTES,
+        team: Team | None = None,
     ) -> Self:
         """Go on writing a trace whose run was cut off. Everything must be declared once more, as before.
 
@@ -167,8 +167,9 @@ class TraceWriter:
             As they were given to `create`; they must be the same.
         snapshots : int, optional
             Snapshots that the run has behind it; as many as were committed if None.
-        codec, durability, on_error, force_claim, queue_bytes
-            As for `create`; arrays that are there keep their codec.
+        codec, durability, on_error, force_claim, queue_bytes, team
+            As for `create`; arrays that are there keep their codec, and their shards. There may be more or
+            fewer processes than before.
 
         Raises
         ------
@@ -178,10 +179,17 @@ class TraceWriter:
             If the trace is complete, is not one of this run (every difference is named), or another process
             writes it (`TraceInUseError`).
         """
+        _check_team(path, team, on_error)
         store = open_store(path, durability)
-        with refusals(store):
-            beginning = take_up(store, plan, attributes or {}, snapshots=snapshots, force_claim=force_claim)
-        return cls(beginning, plan, codec=codec, on_error=on_error, queue_bytes=queue_bytes)
+        beginning = None
+        with Jointly(team), refusals(store):
+            if leads(team):
+                beginning = take_up(
+                    store, plan, attributes or {}, snapshots=snapshots, force_claim=force_claim
+                )
+        with Jointly(team), refusals(store):  # once the leader has cut off what was not committed
+            beginning = beginning or follow_on(store, plan, snapshots=snapshots)
+        return cls(beginning, plan, codec=codec, on_error=on_error, queue_bytes=queue_bytes, team=team)
 
     @property
     def committed(self) -> int:
@@ -288,14 +296,11 @@ class TraceWriter:
     def put_checkpoint(self, number: int, objects: Iterable[tuple[str, bytes]]) -> None:
         """Put what a run needs to go on after a visit; it is durable before the visit is committed.
 
-        Of those before it, the last one is kept: see `tracekit.format.checkpoints`.
+        Of those before it, the last one is kept: see `tracekit.format.checkpoints`. Of a team, that of the
+        leader is written.
         """
-        if self.team is not None:
-            raise TraceWriteError(
-                f"{self.url}: checkpoints of several processes are the loop's own matter, with "
-                "torch.distributed.checkpoint; leave Checkpoints out"
-            )
-        self._state.put_checkpoint(Checkpoint(number, list(objects)))
+        if leads(self.team):
+            self._state.put_checkpoint(Checkpoint(number, list(objects)))
 
     def put(self, group: str, name: str, values: npt.ArrayLike) -> None:
         """Add one sample to a series.
@@ -394,3 +399,8 @@ class TraceWriter:
     def _is_here(self) -> bool:
         """Say whether this is the process that has the threads which write."""
         return os.getpid() == self._process
+
+
+def _check_team(path: str | os.PathLike[str], team: Team | None, on_error: OnError) -> None:
+    if team is not None and on_error != "stop":
+        raise TraceWriteError(f"{path}: on_error={on_error!r} is for one process; several stop together")

@@ -1,0 +1,136 @@
+"""Several writers of one trace, here threads: what one makes, the others take up, also after a cut."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
+from tracekit.checking.verify import verify
+from tracekit.errors import TraceWriteError
+from tracekit.format.marker import read_marker
+from tracekit.schedule import OpenPlan
+from tracekit.store import open_store
+
+N_COLUMNS = 200_000  # four chunks
+PLAN = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=1)
+WEIGHTS = np.random.default_rng(0).standard_normal((5, N_COLUMNS)).astype("f4")
+
+
+@dataclass
+class Threads:
+    """A team of threads that meet at a barrier."""
+
+    rank: int
+    size: int
+    barrier: threading.Barrier
+    problems: list
+
+    def agree(self, problem):
+        self.problems[self.rank] = problem
+        self.barrier.wait(60)
+        found = [text for text in self.problems if text is not None]
+        self.barrier.wait(60)
+        if found and problem is None:
+            raise TraceWriteError(f"another could not go on: {found[0]}")
+
+
+def together(size, work):
+    """Run the work of every member; gives what each of them gave."""
+    barrier, problems = threading.Barrier(size), [None] * size
+    teams = [Threads(rank, size, barrier, problems) for rank in range(size)]
+    with ThreadPoolExecutor(size) as pool:
+        return [each.result(120) for each in [pool.submit(work, team) for team in teams]]
+
+
+def own_part(trace, number, weights):
+    """A row of which a member knows its own columns alone."""
+    row = np.full(N_COLUMNS, np.nan, "f4")
+    own = trace.stretches("weights")[trace.team.rank]
+    row[own.start : own.stop] = weights[number, own.start : own.stop]
+    return row
+
+
+def record(trace, plan, until, weights):
+    """Record the visits to come; the loss that a member is given is its own."""
+    planned = () if isinstance(plan, OpenPlan) else range(5)
+    trace.declare_rows(Rows("weights", (Field("w", (N_COLUMNS,)),), tuple(planned)))
+    trace.declare_series([Series("losses", "eval_loss", dims=("task",))], labels={"task": ["a", "b"]})
+    for number in range(trace.snapshots, until):
+        trace.put_row("weights", number, own_part(trace, number, weights))
+        trace.put("losses", "eval_loss", [number, trace.team.rank])
+        trace.commit(PLAN.visit(number))
+    trace.close("interrupted" if until < 5 else "complete")
+
+
+def start(path, size, *, open_ended=False, until=3):
+    """Record the first visits."""
+
+    def work(team):
+        plan = OpenPlan(n_tasks=2) if open_ended else PLAN
+        record(TraceWriter.create(path, plan, team=team), plan, until, WEIGHTS)
+
+    together(size, work)
+
+
+def resume(path, size, *, open_ended=False, snapshots=None, weights=WEIGHTS):
+    """Record the rest."""
+
+    def work(team):
+        plan = OpenPlan(n_tasks=2) if open_ended else PLAN
+        trace = TraceWriter.resume(path, plan, snapshots=snapshots, team=team)
+        record(trace, plan, 5, weights)
+
+    together(size, work)
+
+
+def assert_whole(path):
+    trace = open_trace(path)
+    assert trace.attrs["snapshots_committed"] == 5
+    np.testing.assert_array_equal(trace["weights"].w, WEIGHTS)
+    np.testing.assert_array_equal(trace["losses"].eval_loss, [[number, 0] for number in range(5)])
+    assert verify(path).faults == ()
+
+
+@pytest.mark.parametrize("snapshots", [None, 1, 0])
+@pytest.mark.parametrize("open_ended", [False, True])
+def test_several_go_on_after_what_was_committed_and_repeat_what_they_must(tmp_path, open_ended, snapshots):
+    path = tmp_path / "run.zarr"
+    start(path, 2, open_ended=open_ended)
+    resume(path, 2, open_ended=open_ended, snapshots=snapshots)
+    assert_whole(path)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2), (1, 2)])
+def test_there_may_be_more_or_fewer_than_before(tmp_path, before, after):
+    path = tmp_path / "run.zarr"
+    start(path, before)
+    resume(path, after, snapshots=2)
+    assert_whole(path)
+
+
+def test_where_nothing_was_committed_they_begin_anew(tmp_path):
+    path = tmp_path / "run.zarr"
+    start(path, 2, until=0)
+    assert read_marker(open_store(path)).committed == 0
+    resume(path, 2)
+    assert_whole(path)
+
+
+def test_each_compares_the_columns_that_it_writes(tmp_path):
+    path = tmp_path / "run.zarr"
+    start(path, 2)
+    other = WEIGHTS.copy()
+    other[2, -1] += 1  # the last column is not the leader's
+    with pytest.raises(TraceWriteError, match=r"another could not go on: .*weights, visit 2: this run gives"):
+        resume(path, 2, snapshots=1, weights=other)
+    assert open_trace(path).attrs["snapshots_committed"] == 3
+
+
+def test_all_are_told_why_one_cannot_resume(tmp_path):
+    path = tmp_path / "run.zarr"
+    start(path, 2, until=5)
+    with pytest.raises(TraceWriteError, match="is complete, all 5 snapshots"):
+        resume(path, 2)
