@@ -12,7 +12,8 @@ from recorders.gradients import GradientRecorder, TaskGradientRecorder
 from recorders.handed import NamedTasks
 from recorders.learning_rate import LearningRateRecorder
 from recorders.logits import LogitRecorder
-from recorders.loop import LoopTrace, record
+from recorders.loop import record
+from recorders.loop_trace import LoopTrace
 from recorders.losses import LossRecorder
 from recorders.optimizer_state import OptimizerStateRecorder
 from recorders.pairwise_recovery import PairwiseRecoveryRecorder

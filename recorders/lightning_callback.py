@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from recorders.loop import LoopTrace, record
+from recorders.loop import record
+from recorders.loop_trace import LoopTrace
 from recorders.visiting import TaskOf, Visiting, Visits
 from tracekit.errors import ConfigurationError
 from tracekit.protocols import Recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
-from recorders.loop import LoopTrace
+from recorders.loop_trace import LoopTrace
 from tracekit.errors import ConfigurationError
 from tracekit.schedule import NOTHING
 
