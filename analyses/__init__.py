@@ -23,7 +23,7 @@ from analyses.trajectories import (
     tortuosity,
     turning_angle,
 )
-from analyses.trends import jonckheere, kendall, page_test
+from analyses.trends import jonckheere, kendall, page, page_test
 
 __all__ = [
     "adjusted",
@@ -47,6 +47,7 @@ __all__ = [
     "noise_ceiling",
     "online_loss",
     "order_test",
+    "page",
     "page_test",
     "pairwise_summary",
     "path_length",

@@ -9,6 +9,7 @@ import xarray as xr
 
 from analyses.kernels import comparisons as kernels
 from analyses.lazy import apply
+from analyses.units import units_of
 from tracekit.errors import AnalysisError
 
 Adjustment = Literal["holm", "benjamini-hochberg"]
@@ -17,7 +18,8 @@ Adjustment = Literal["holm", "benjamini-hochberg"]
 def effect_size(first: xr.DataArray, second: xr.DataArray, *, dim: str = "task") -> xr.Dataset:
     """Cliff's delta of two samples of independent units, with Mann and Whitney's test.
 
-    δ = P(x > y) − P(x < y), over all pairs of a unit of the first sample and one of the second. Null
+    δ = P(x > y) − P(x < y), over all pairs of a unit of the first sample and one of the second; Hodges and
+    Lehmann's estimate of how far the samples lie apart is the median of x − y over the same pairs. Null
     hypothesis of the test: both samples are from the same distribution. The same tasks in two runs are not
     independent samples: there `order_test` is paired, and says more.
 
@@ -31,8 +33,8 @@ def effect_size(first: xr.DataArray, second: xr.DataArray, *, dim: str = "task")
     Returns
     -------
     Dataset
-        cliffs_delta (from −1 to 1), mann_whitney_u and p_value (two-sided, `scipy.stats.mannwhitneyu`); lazy
-        if an input is. NaN where a sample is empty.
+        cliffs_delta (from −1 to 1), hodges_lehmann (in units of the values), mann_whitney_u and p_value
+        (two-sided, `scipy.stats.mannwhitneyu`); lazy if an input is. NaN where a sample is empty.
 
     Raises
     ------
@@ -42,7 +44,8 @@ def effect_size(first: xr.DataArray, second: xr.DataArray, *, dim: str = "task")
     References
     ----------
     .. [1] Cliff (1993), Psychol. Bull. 114, doi:10.1037/0033-2909.114.3.494.
-    .. [2] Mann, Whitney (1947), Ann. Math. Stat. 18, doi:10.1214/aoms/1177730491.
+    .. [2] Hodges, Lehmann (1963), Ann. Math. Stat. 34, doi:10.1214/aoms/1177704172.
+    .. [3] Mann, Whitney (1947), Ann. Math. Stat. 18, doi:10.1214/aoms/1177730491.
 
     Examples
     --------
@@ -56,7 +59,10 @@ def effect_size(first: xr.DataArray, second: xr.DataArray, *, dim: str = "task")
     core: list[tuple[str, ...]] = [(dim,), (other,)]
     delta = apply(kernels.cliffs_delta, *pair, core=core, outputs={"cliffs_delta": ()})
     test = apply(kernels.mann_whitney, *pair, core=core, outputs={"mann_whitney_u": (), "p_value": ()})
-    return delta.assign(test.data_vars)
+    shift = apply(
+        kernels.hodges_lehmann, *pair, core=core, outputs={"hodges_lehmann": ()}, units=units_of(first)
+    )
+    return delta.assign(shift.data_vars).assign(test.data_vars)
 
 
 def adjusted(p_values: xr.DataArray, *, dim: str = "interval", method: Adjustment = "holm") -> xr.DataArray:

@@ -36,14 +36,14 @@ def _final_score(measured: xr.Dataset) -> xr.DataArray:
     """Give the score of the last interval that a run has, which is not the last of the longest run."""
     last = (measured["n_tasks"] > 0).sum("interval")
     score = measured["recovery_score"]
-    return score.where(score["interval"] == last).sum("interval", min_count=1)
+    return score.where(score["interval"] == last).sum("interval", min_count=1, keep_attrs=True)
 
 
 RECOVERY = Metric(
     name="recovery",
     summary="recovery score, mean over intervals",
     measure=measure_recovery,
-    number=lambda measured: measured["recovery_score"].mean("interval"),
+    number=lambda measured: measured["recovery_score"].mean("interval", keep_attrs=True),
 )
 FINAL_RECOVERY = Metric(
     name="final-recovery",
@@ -55,29 +55,29 @@ TASK_RECOVERY = Metric(
     name="task-recovery",
     summary="recovery score of each task, mean over tasks and intervals",
     measure=measure_recovery,
-    number=lambda measured: measured["task_recovery_score"].mean(["task", "interval"]),
+    number=lambda measured: measured["task_recovery_score"].mean(["task", "interval"], keep_attrs=True),
 )
 FORGETTING = Metric(
     name="forgetting",
     summary="peak loss less the loss after training, mean over tasks and intervals",
     measure=measure_recovery,
-    number=lambda measured: measured["forgetting"].mean(["task", "interval"]),
+    number=lambda measured: measured["forgetting"].mean(["task", "interval"], keep_attrs=True),
 )
 PEAK_POSITION = Metric(
     name="peak-position",
     summary="where in an interval the loss peaks, as a share of its length, mean over tasks and intervals",
     measure=measure_recovery,
-    number=lambda measured: measured["peak_position"].mean(["task", "interval"]),
+    number=lambda measured: measured["peak_position"].mean(["task", "interval"], keep_attrs=True),
 )
 ONLINE_LOSS = Metric(
     name="online-loss",
     summary="loss on each task just before training on it, mean over visits",
     measure=measure_online_loss,
-    number=lambda measured: measured["online_loss"].mean("visit"),
+    number=lambda measured: measured["online_loss"].mean("visit", keep_attrs=True),
 )
 FINAL_LOSS = Metric(
     name="final-loss",
     summary="loss at the last snapshot, mean over tasks",
     measure=measure_final_loss,
-    number=lambda measured: measured["eval_loss"].mean("task"),
+    number=lambda measured: measured["eval_loss"].mean("task", keep_attrs=True),
 )

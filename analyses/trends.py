@@ -48,8 +48,49 @@ def page_test(recovery: xr.Dataset) -> xr.Dataset:
     (1.0, True)
     """
     scores = variable(recovery, "task_recovery_score")
-    outputs: dict[str, tuple[str, ...]] = dict.fromkeys(("page_l", "p_value", "mean_tau", "n_tasks"), ())
-    return apply(kernels.page, scores, core=[("task", "interval")], outputs=outputs)
+    return page(scores, unit="task", condition="interval").rename(n_units="n_tasks")
+
+
+def page(values: xr.DataArray, *, unit: str, condition: str) -> xr.Dataset:
+    """Page's test of whether values rise over ordered conditions, the same units under all of them.
+
+    Null hypothesis: for each unit, any order of its values over conditions is as likely. Alternative: they
+    rise. Statistic: L = Σ_j j R_j, with R_j the sum over units of the rank of condition j.
+
+    Parameters
+    ----------
+    values : DataArray
+        Dims (`unit`, `condition`), and others that are kept. Units with NaN are left out.
+    unit : str
+        The dim of what is replicated: tasks, or seeds.
+    condition : str
+        The dim of conditions, in the order in which values are to rise: intervals, or sizes of models.
+
+    Returns
+    -------
+    Dataset
+        Without both dims; lazy if `values` are. page_l, p_value (one-sided, `scipy.stats.page_trend_test`),
+        mean_tau (mean over units of Kendall's τ between condition and value, from −1 to 1, as the size of
+        the trend), n_units. NaN of fewer than two units or three conditions.
+
+    Raises
+    ------
+    AnalysisError
+        If `values` lack one of the dims.
+
+    References
+    ----------
+    .. [1] Page (1963), J. Am. Stat. Assoc. 58, doi:10.1080/01621459.1963.10500843.
+
+    Examples
+    --------
+    >>> scores = xr.DataArray([[0.1, 0.2, 0.4], [0.2, 0.1, 0.3]], dims=("seed", "size"))
+    >>> page(scores, unit="seed", condition="size")["page_l"].item()  # 28 if both rose throughout
+    27.0
+    """
+    outputs: dict[str, tuple[str, ...]] = dict.fromkeys(("page_l", "p_value", "mean_tau", "n_units"), ())
+    kernel = np.vectorize(kernels.page, signature="(n,m)->(),(),(),()")
+    return apply(kernel, values, core=[(unit, condition)], outputs=outputs)
 
 
 def kendall(values: xr.DataArray, against: xr.DataArray, *, dim: str = "run") -> xr.Dataset:

@@ -37,7 +37,8 @@ import tracekit, analyses
 from tracekit.testing.written import write_example_trace
 from tracekit import plugins
 def write(order):
-    return write_example_trace(r"{tmp_path}/" + order, n_epochs=4, order=order, n_probes=5)
+    size = {{"model_signature": {{"weight": f"float32[{{len(order)}}]"}}}}
+    return write_example_trace(r"{tmp_path}/" + order, n_epochs=4, order=order, n_probes=5, attributes=size)
 
 runs = [write("cyclic"), write("shuffled")]
 traces = [tracekit.open_trace(run) for run in runs]

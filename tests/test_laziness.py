@@ -16,6 +16,12 @@ from tracekit.testing.written import write_example_trace
 ROOT = Path(__file__).parent.parent
 
 
+def differing(number):
+    """What runs say of themselves that are not of one order and size."""
+    signature = {"layer.weight": f"float32[{number + 1}, 3]"}
+    return {"order": f"order {number}", "attributes": {"model_signature": signature}}
+
+
 @pytest.fixture
 def reads(monkeypatch):
     """The keys of all data that is read: metadata and coordinates do not count."""
@@ -39,7 +45,10 @@ def reads(monkeypatch):
 def test_opening_and_building_an_analysis_computes_nothing(tmp_path, reads, name):
     analysis = plugins.load("tracekit.analyses", name)
     n_traces = analysis.n_traces[1] or 2
-    paths = [write_example_trace(tmp_path / f"{n}.zarr", n_epochs=4, n_probes=5) for n in range(n_traces)]
+    paths = [
+        write_example_trace(tmp_path / f"{n}.zarr", n_epochs=4, n_probes=5, **differing(n))
+        for n in range(n_traces)
+    ]
     with no_compute():
         lazy = analysis.build(*map(open_trace, paths))
     assert not reads

@@ -68,9 +68,9 @@ def report(dataset: xr.Dataset) -> Report:
         numbers={**numbers, **{name: dataset.attrs[name] for name in FACTS}},
         columns=("correlation", "p", "visits"),
         rows=rows_of(dataset[name].expand_dims("test") for name in TESTED),
-        title=f"Whether the same visits are alike: {first} and {second}",
+        title=f"{first.capitalize()} against {second}",
         notes=(
-            "Correlation, over pairs of visits, of the cosines between weight residuals less their mean at "
+            "Correlation, over pairs of visits, of the cosines between residuals less their mean at "
             "each lag. Null: what happens at which visit of one does not matter to the other. One-sided.",
             f"Visits are turned round by 1, 2, … places: no p is below 1/{max(1, numbers['n_visits'])}.",
             *(missing if undefined else ()),

@@ -20,6 +20,17 @@ def cliffs_delta(first: Floats, second: Floats) -> Floats:
     return delta
 
 
+def hodges_lehmann(first: Floats, second: Floats) -> Floats:
+    """Give the median difference over pairs, (…, unit) twice -> (…). NaN are left out."""
+    differences = (first[..., :, np.newaxis] - second[..., np.newaxis, :]).reshape(*first.shape[:-1], -1)
+    known = ~np.isnan(differences)
+    median = np.full(differences.shape[:-1], np.nan)
+    for place in np.argwhere(known.any(axis=-1)):
+        chosen = tuple(place)
+        median[chosen] = np.median(differences[chosen][known[chosen]])
+    return median
+
+
 def mann_whitney(first: Floats, second: Floats) -> tuple[Floats, Floats]:
     """Give Mann and Whitney's U and its two-sided p-value, (…, unit) twice -> (…) twice. NaN are left out."""
     from scipy import stats  # slow to import

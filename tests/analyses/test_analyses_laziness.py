@@ -7,7 +7,7 @@ import xarray as xr
 
 import analyses
 from tracekit import flat, plugins
-from tracekit.testing import no_compute, synthetic_trace
+from tracekit.testing import no_compute, synthetic_runs, synthetic_trace
 
 SHUFFLED = [[0, 1, 2, 3, 4], [3, 0, 2, 1, 4], [2, 4, 0, 3, 1], [0, 4, 1, 2, 3]]
 
@@ -68,6 +68,7 @@ PUBLIC = {
     "kendall": lambda tree: analyses.kendall(*over_runs(tree)),
     "mantel": lambda tree: analyses.mantel(residuals(tree), residuals(tree)),
     "noise_ceiling": lambda tree: analyses.noise_ceiling(seeds(tree)["peak"]),
+    "page": lambda tree: analyses.page(scores(tree)["peak"], unit="task", condition="interval"),
     "page_test": lambda tree: analyses.page_test(scores(tree)),
     "recovery_test": rotated,
     "seeds_interval": lambda tree: analyses.seeds_interval(seeds(tree), n_resamples=20),
@@ -131,10 +132,10 @@ def test_building_computes_nothing_and_gives_what_memory_gives(name, trace):
 @pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
 def test_plug_ins_build_without_computing(name):
     analysis = plugins.load("tracekit.analyses", name)
-    trace = synthetic_trace(n_tasks=5, n_epochs=4, noise=0.1)
-    shuffled = synthetic_trace(order=SHUFFLED, order_name="shuffled", noise=0.1)
+    cyclic = synthetic_runs(2, n_tasks=5, n_epochs=4, noise=0.1)
+    shuffled = synthetic_runs(2, order=SHUFFLED, noise=0.1)
+    runs = cyclic if name == "seeds" else [cyclic[0], shuffled[1]]
     with no_compute():
-        runs = (trace, trace) if name == "seeds" else (trace, shuffled)
         built = analysis.build(*runs[: analysis.n_traces[1]])
     assert all(values.chunks is not None for values in built.data_vars.values() if values.dtype == np.float64)
     computed = built.compute()

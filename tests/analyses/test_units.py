@@ -5,7 +5,7 @@ import pytest
 
 from analyses import adjusted, distance, gram, pca, rdm, recovery, recovery_test, statistics, step_length
 from tracekit import flat, plugins
-from tracekit.testing import synthetic_trace
+from tracekit.testing import synthetic_runs, synthetic_trace
 
 LOSS = "nats per token"
 WITHOUT = ("p_value", "score", "cosine", "ratio", "similarity", "n_tasks", "n_pairs", "n_entries")
@@ -17,9 +17,9 @@ def trace():
 
 
 @pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
-def test_every_number_of_an_analysis_says_its_units(trace, name):
+def test_every_number_of_an_analysis_says_its_units(name):
     analysis = plugins.load("tracekit.analyses", name)
-    result = analysis.build(*[trace] * analysis.n_traces[0])
+    result = analysis.build(*synthetic_runs(analysis.n_traces[0], n_tasks=5))
     for variable, values in result.data_vars.items():
         if np.issubdtype(values.dtype, np.floating):
             assert values.attrs.get("units"), variable

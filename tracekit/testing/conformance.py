@@ -15,7 +15,7 @@ import xarray as xr
 
 from tracekit.protocols import Analysis
 from tracekit.testing.laziness import ComputedError, no_compute
-from tracekit.testing.traces import synthetic_trace
+from tracekit.testing.traces import synthetic_runs
 
 LARGE_ELEMENTS = 4_000_000
 TENSORS = ("weights", "gradients", "activations")
@@ -71,7 +71,7 @@ def check_analysis(
 
 
 def _traces(analysis: Analysis) -> list[xr.DataTree]:
-    return [synthetic_trace(n_tasks=4, n_epochs=4) for _ in range(analysis.n_traces[0])]
+    return synthetic_runs(analysis.n_traces[0], n_tasks=4, n_epochs=4)
 
 
 def _wrong_options(analysis: Analysis, options: Mapping[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ def synthetic_trace(
     pitch: float = 0.0,
     noise: float = 0.0,
     recovery_scores: Sequence[float] = (0.25, 0.5),
+    attributes: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
     """Make what `open_trace` gives of a complete run, lazy and with several chunks along every dim.
 
@@ -55,6 +56,8 @@ def synthetic_trace(
         all elements of the weights.
     recovery_scores : sequence of float
         As for `synthetic_losses`.
+    attributes : mapping, optional
+        What else the run says of itself, such as its `configuration`.
 
     Returns
     -------
@@ -90,7 +93,38 @@ def synthetic_trace(
         "/pairwise_recovery": _pairwise_recovery(plan.n_visits + 1, plan.n_tasks, coordinates),
     }
     lazy = {path: _lazy(node) for path, node in nodes.items()}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=_attributes(plan, order_name)), **lazy})
+    facts = {**_attributes(plan, order_name), **(attributes or {})}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **lazy})
+
+
+def synthetic_runs(n_runs: int, **settings: Any) -> list[xr.DataTree]:
+    """Make traces of runs that differ as runs do: in the order they name, the seed, and the model's size.
+
+    Parameters
+    ----------
+    n_runs : int
+        How many.
+    settings
+        As for `synthetic_trace`, the same for all.
+
+    Examples
+    --------
+    >>> [trace.attrs["order"] for trace in synthetic_runs(3, n_tasks=2)]
+    ['cyclic', 'shuffled', 'cyclic']
+    """
+    return [
+        synthetic_trace(
+            **settings,
+            order_name=("cyclic", "shuffled")[number % 2],
+            attributes={
+                "path": f"run-{number}",
+                "run_id": f"synthetic-{number}",
+                "configuration": {"seed": number},
+                "model_signature": {"block.weight": f"float32[{8 * (number + 1)}]"},
+            },
+        )
+        for number in range(n_runs)
+    ]
 
 
 def _lazy(node: xr.Dataset) -> xr.Dataset:

@@ -28,10 +28,17 @@ recorders:
 
 @pytest.fixture
 def runs(tmp_path):
-    """Two traces that differ in their order."""
+    """Two traces that differ in their order and in what they say of the size of the model."""
     return [
-        write_example_trace(tmp_path / f"{order}.zarr", n_tasks=4, n_epochs=4, order=order, n_probes=5)
-        for order in ("cyclic", "shuffled")
+        write_example_trace(
+            tmp_path / f"{order}.zarr",
+            n_tasks=4,
+            n_epochs=4,
+            order=order,
+            n_probes=5,
+            attributes={"model_signature": {"layer.weight": f"float32[{size}]"}},
+        )
+        for size, order in enumerate(("cyclic", "shuffled"), 1)
     ]
 
 

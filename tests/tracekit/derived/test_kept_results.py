@@ -98,7 +98,14 @@ def test_another_run_at_the_same_place_computes_anew(counted, tmp_path):
 def test_every_analysis_comes_back_as_it_was(name, tmp_path):
     analysis = plugins.load("tracekit.analyses", name)
     paths = [
-        write_example_trace(tmp_path / f"{n}.zarr", n_tasks=4, n_epochs=3, n_probes=5, order=f"order {n}")
+        write_example_trace(
+            tmp_path / f"{n}.zarr",
+            n_tasks=4,
+            n_epochs=3,
+            n_probes=5,
+            order=f"order {n}",
+            attributes={"model_signature": {"layer.weight": f"float32[{n + 1}, 3]"}},
+        )
         for n in range(analysis.n_traces[0])
     ]
     traces = [open_trace(path) for path in paths]
