@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Self, TypeGuard
 
 import dask.array as da
@@ -53,12 +54,18 @@ class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
     stored_name: str
 
     def __new__(cls, stored: StoredRows, name: str) -> Self:
-        """Cut the rows into blocks, named by `name`."""
-        chunks = stored.chunks
-        self: Self = super().__new__(cls, _graph(stored, chunks, name), name, chunks, meta=stored.meta)
+        """Cut the rows into blocks, named by `name`; what dask's own would work out beforehand waits."""
+        self: Self = object.__new__(cls)
+        self._name = self.stored_name = name
+        self._chunks = stored.chunks
+        self._meta = stored.meta
         self.stored = stored
-        self.stored_name = name
         return self
+
+    @cached_property
+    def dask(self) -> HighLevelGraph:
+        """The tasks; of many variables selected together few are ever asked for theirs."""
+        return _graph(self.stored, self.chunks, self.name)
 
     def __reduce__(self) -> Any:
         return (StoredArray, (self.stored, self.name)) if is_stored(self) else super().__reduce__()

@@ -139,8 +139,9 @@ class StoredRows:
             parts[:1] = [] if one_row else [slice(None)]
         chosen = replace(self, rows=rows, one_row=one_row)
         place = len(chosen.lead)
-        if self.tail and isinstance(parts[place], slice) and parts[place].step in (None, 1):
-            chosen = chosen._narrowed(range(self.tail[0])[parts[place]])
+        part = parts[place] if self.tail else None
+        if isinstance(part, slice) and part != slice(None) and part.step in (None, 1):
+            chosen = chosen._narrowed(range(self.tail[0])[part])
             parts[place] = slice(None)
         return chosen, tuple(parts)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tracekit import Field, Plan, Rows, TraceWriter, flat, load, open_trace
 from tracekit.format import layout
-from tracekit.reading import sharing, stored, together
+from tracekit.reading import lazy, sharing, stored, together
 from tracekit.reading.lazy import StoredArray
 from tracekit.store import LocalStore
 from tracekit.testing import ComputedError, no_compute
@@ -203,6 +203,21 @@ def test_what_was_assigned_to_is_what_is_read(trace):
         np.testing.assert_array_equal(found[1, :6], expected[1, :6])
         np.testing.assert_array_equal(load(found.to_dataset(name="rows"))["rows"], expected)
     np.testing.assert_array_equal(trace["weights/flat"]["values"], before)
+
+
+def test_tasks_are_made_when_they_are_asked_for(trace, monkeypatch):
+    """To make them takes most of the time of selecting many variables, which `load` then reads without."""
+    weights = trace["weights"].to_dataset()
+    weights.isel(visit=0)  # xarray asks those that it selects from, once
+    made = []
+    real = lazy._graph
+    monkeypatch.setattr(lazy, "_graph", lambda *args: made.append(args[-1]) or real(*args))
+    chosen = weights.isel(visit=3)
+    np.testing.assert_array_equal(load(chosen)["w2"], VALUES[3, 20:30].reshape(2, 5))
+
+    assert not made
+    assert chosen["w1"].data.dask is chosen["w1"].data.dask
+    assert made == [chosen["w1"].data.name]
 
 
 def test_nothing_is_read_by_slicing(trace):
