@@ -4,6 +4,7 @@ from analyses.comparisons import adjusted, effect_size
 from analyses.continual import average_forgetting, backward_transfer, forward_transfer
 from analyses.correction import corrected_recovery, general_learning
 from analyses.dissimilarity import rdm, rsa
+from analyses.grams import gram
 from analyses.inference import order_test, recovery_interval
 from analyses.inputs import per_visit
 from analyses.pairwise import pairwise_summary
@@ -12,7 +13,7 @@ from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.representation import cka, example_gram, procrustes
 from analyses.rotation import mantel, recovery_test
 from analyses.seeds import noise_ceiling, seeds_interval
-from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine, residual_gram
+from analyses.similarity import cosine, cyclicity, distance, residual_cosine, residual_gram
 from analyses.statistics import statistics
 from analyses.trajectories import (
     displacement,

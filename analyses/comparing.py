@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import xarray as xr
 
+from analyses.grams import OTHER, matrix_dims
 from analyses.kernels import representation as kernels
 from analyses.kernels.recovery import Floats
 from analyses.lazy import apply, require_dims
-from analyses.similarity import OTHER, matrix_dims
 from tracekit.errors import AnalysisError
 
 NULL = ("null_mean", "null_high", "p_value")

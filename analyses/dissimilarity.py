@@ -7,10 +7,10 @@ from typing import Literal, get_args
 import xarray as xr
 
 from analyses.comparing import compare
+from analyses.grams import OTHER
 from analyses.kernels import representation as kernels
 from analyses.lazy import apply, require_dims
 from analyses.representation import example_gram
-from analyses.similarity import OTHER
 from analyses.units import NONE, units_of
 from tracekit.errors import AnalysisError
 

@@ -64,6 +64,7 @@ def period(similarity: xr.DataArray, *, longest: int | None = None) -> xr.Datase
         sizes={"period": len(periods)},
         parameters={"periods": periods},
         units=units_of(similarity),
+        one_by_one=True,
     )
     best = apply(
         kernels.best_period,
@@ -72,6 +73,7 @@ def period(similarity: xr.DataArray, *, longest: int | None = None) -> xr.Datase
         outputs={"detected_period": ()},
         parameters={"periods": periods},
         units="visits",
+        one_by_one=True,
     )
     result = prominence.assign(best.data_vars)
     return result.assign_coords(period=("period", np.array(periods, dtype=np.int64), {"units": "visits"}))

@@ -8,10 +8,11 @@ import xarray as xr
 
 from analyses import reports
 from analyses.commands.parts import RESAMPLING_OPTIONS, VALUE_OPTIONS, Loss, with_adjusted
+from analyses.grams import gram
 from analyses.inference import order_test, recovery_interval
 from analyses.kernels.inference import Alternative, Method
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
-from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine, residual_gram
+from analyses.similarity import cosine, cyclicity, distance, residual_cosine, residual_gram
 from analyses.traces import losses_of, order_of, tensors_of
 from analyses.trajectories import (
     displacement,

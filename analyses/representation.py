@@ -10,10 +10,11 @@ from functools import partial
 
 import xarray as xr
 
+from analyses.blocks import BLOCK_BYTES, sum_over_blocks
 from analyses.comparing import compare, pair_of
+from analyses.grams import OTHER
 from analyses.kernels import representation as kernels
-from analyses.lazy import BLOCK_BYTES, apply, require_dims, sum_over_blocks
-from analyses.similarity import OTHER
+from analyses.lazy import apply, require_dims
 
 
 def example_gram(

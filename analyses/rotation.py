@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from analyses.grams import matrix_dims
 from analyses.inputs import loss_matrix
 from analyses.kernels import recovery as intervals
 from analyses.kernels import rotation as kernels
 from analyses.lazy import apply
-from analyses.similarity import matrix_dims
 from tracekit.errors import AnalysisError
 
 TESTED = ("drop", "p_value", "n_tasks")
@@ -131,7 +131,7 @@ def mantel(similarity: xr.DataArray, other: xr.DataArray) -> xr.Dataset:
 
     Examples
     --------
-    >>> from analyses.similarity import gram, residual_cosine
+    >>> from analyses.grams import gram, residual_cosine
     >>> path = np.random.default_rng(0).standard_normal((60, 5)).cumsum(axis=0)
     >>> rows = xr.DataArray(path, dims=("visit", "element"), coords={"visit": np.arange(60)})
     >>> similarity = residual_cosine(gram(rows), window=10)

@@ -3,100 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, reduce
-from operator import add
 
 import numpy as np
 import xarray as xr
 
+from analyses.grams import OTHER, gram, matrix_dims
 from analyses.inputs import coordinate
 from analyses.kernels import similarity as kernels
 from analyses.kernels.recovery import Floats, Integers
-from analyses.lazy import BLOCK_BYTES, apply, require_dims, sum_over_blocks
-from analyses.units import NONE, root, squared, units_of
+from analyses.lazy import apply
+from analyses.units import NONE, root, units_of
 from tracekit.errors import AnalysisError
-
-OTHER = "_other"
-"""Ends the name of the second dim of a matrix between visits."""
-
-
-def gram(
-    values: xr.DataArray | xr.Dataset,
-    *,
-    dim: str = "visit",
-    center: bool = True,
-    block_bytes: int = BLOCK_BYTES,
-) -> xr.DataArray:
-    """Gram matrix between visits: G[s, t] = Σ_e (x[s, e] − m[e]) (x[t, e] − m[e]), m the mean over visits.
-
-    Each block of columns is moved close to zero before its product, and products are taken and added in
-    float64. So no digits are lost although rows differ little, and memory stays near `block_bytes` per
-    thread. Gram matrices of parts add up to the Gram matrix of the whole.
-
-    Parameters
-    ----------
-    values : DataArray or Dataset
-        Dims (`dim`, …); all dims but `dim` are flattened. A Dataset gives the sum over its variables.
-    dim : str
-        The dim between whose places products are taken.
-    center : bool
-        Take the mean over `dim` off every element first. Without, m = 0.
-    block_bytes : int
-        Most bytes of one block, which holds all visits of some columns.
-
-    Returns
-    -------
-    DataArray
-        Dims (`dim`, `dim`_other), float64, in squared units of the values; lazy if they are. A visit that
-        holds a NaN or an infinity has NaN in its row and column, and has no part in the mean.
-
-    Raises
-    ------
-    AnalysisError
-        If a variable lacks `dim`, or there are no variables.
-
-    Examples
-    --------
-    >>> values = xr.DataArray([[1.0, 1.0], [3.0, 1.0], [5.0, 1.0]], dims=("visit", "element"))
-    >>> gram(values).values
-    array([[ 4.,  0., -4.],
-           [ 0.,  0.,  0.],
-           [-4.,  0.,  4.]])
-    """
-    variables = _variables(values)
-    for variable in variables:
-        require_dims(variable, (dim,))
-    kernel = partial(kernels.gram, center=center)
-    total = reduce(add, (_block_sum(kernel, variable, dim, block_bytes) for variable in variables))
-    units = squared(units_of(variables[0]))
-    result = xr.DataArray(
-        total,
-        dims=(dim, dim + OTHER),
-        coords=_coordinates(variables[0], dim),
-        name="gram",
-        attrs={"units": units},
-    )
-    return _map(kernels.double_center, result, "gram", units) if center else result
-
-
-def _variables(values: xr.DataArray | xr.Dataset) -> list[xr.DataArray]:
-    variables = [values] if isinstance(values, xr.DataArray) else list(values.data_vars.values())
-    if not variables:
-        raise AnalysisError("expected at least one variable, found an empty Dataset; choose what to compare")
-    return variables
-
-
-def _block_sum(kernel: partial[Floats], values: xr.DataArray, dim: str, block_bytes: int) -> xr.Variable:
-    rows = values.variable.transpose(dim, ...)
-    return xr.Variable((dim, dim + OTHER), sum_over_blocks(kernel, rows.data, block_bytes=block_bytes))
-
-
-def _coordinates(values: xr.DataArray, dim: str) -> dict[str, xr.Variable]:
-    """Give the coordinates along `dim`, and its numbers once more for the second dim."""
-    coordinates = {str(name): each.variable for name, each in values.coords.items() if each.dims == (dim,)}
-    if dim in coordinates:
-        coordinates[dim + OTHER] = xr.Variable((dim + OTHER,), coordinates[dim].values)
-    return coordinates
 
 
 def cosine(gram: xr.DataArray) -> xr.DataArray:
@@ -296,6 +213,7 @@ def cyclicity(similarity: xr.DataArray, *, period: int) -> xr.Dataset:
         sizes={"lag": n_lags},
         parameters={"visits": visits, "n_lags": n_lags},
         units=units_of(similarity),
+        one_by_one=True,
     )
     contrast = apply(
         kernels.lag_contrast,
@@ -305,6 +223,7 @@ def cyclicity(similarity: xr.DataArray, *, period: int) -> xr.Dataset:
         outputs={"contrast": ()},
         parameters={"period": period},
         units=units_of(similarity),
+        one_by_one=True,
     )
     profile["n_pairs"].attrs["units"] = NONE
     profile = profile.assign(contrast=contrast["contrast"], n_pairs=profile["n_pairs"].astype(np.int64))
@@ -316,22 +235,7 @@ def _map(
 ) -> xr.DataArray:
     """Apply a kernel that turns one matrix between visits into another."""
     dims = matrix_dims(matrix)
-    result = apply(kernel, matrix, core=[dims], outputs={name: dims}, parameters=parameters, units=units)
-    return result[name].transpose(*matrix.dims)
-
-
-def matrix_dims(matrix: xr.DataArray) -> tuple[str, str]:
-    """Give the two dims of a matrix between the places of one dim, such as (visit, visit_other).
-
-    Raises
-    ------
-    AnalysisError
-        If there are no such dims.
-    """
-    for dim in map(str, matrix.dims):
-        if dim + OTHER in matrix.dims:
-            return dim, dim + OTHER
-    raise AnalysisError(
-        f"{matrix.name or 'array'}: expected dims such as (visit, visit_other), found {matrix.dims}; "
-        "give a Gram matrix, as in gram(values)"
+    result = apply(
+        kernel, matrix, core=[dims], outputs={name: dims}, parameters=parameters, units=units, one_by_one=True
     )
+    return result[name].transpose(*matrix.dims)

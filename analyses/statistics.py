@@ -11,11 +11,12 @@ import numpy as np
 import xarray as xr
 
 import tracekit
+from analyses.blocks import BLOCK_BYTES, column_blocks
 from analyses.inputs import REDUCTIONS, recorded
 from analyses.kernels import statistics as kernels
 from analyses.kernels.recovery import Floats, Integers
 from analyses.kernels.similarity import WORK_BYTES
-from analyses.lazy import BLOCK_BYTES, apply, column_blocks
+from analyses.lazy import apply
 from analyses.units import units_of
 from tracekit.errors import AnalysisError
 from tracekit.patterns import choose

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
+from analyses.grams import matrix_dims
 from analyses.kernels import trajectories as kernels
 from analyses.kernels.recovery import Floats
 from analyses.lazy import apply
-from analyses.similarity import matrix_dims
 from analyses.units import NONE, root, units_of
 from tracekit.errors import AnalysisError
 
@@ -64,6 +64,7 @@ def pca(gram: xr.DataArray, *, n_components: int = 3) -> xr.Dataset:
         },
         sizes={"component": n_components},
         parameters={"n_components": n_components},
+        one_by_one=True,
     )
     result["scores"].attrs["units"] = root(units_of(gram))
     return result.assign_coords(component=np.arange(1, n_components + 1))
@@ -244,11 +245,13 @@ def effective_rank(gram: xr.DataArray) -> xr.DataArray:
 def _of_path(
     kernel: Callable[[Floats], Floats], gram: xr.DataArray, name: str, units: str = NONE
 ) -> xr.DataArray:
-    return apply(kernel, gram, core=[matrix_dims(gram)], outputs={name: ()}, units=units)[name]
+    core = [matrix_dims(gram)]
+    return apply(kernel, gram, core=core, outputs={name: ()}, units=units, one_by_one=True)[name]
 
 
 def _along_path(
     kernel: Callable[[Floats], Floats], gram: xr.DataArray, name: str, units: str
 ) -> xr.DataArray:
     dims = matrix_dims(gram)
-    return apply(kernel, gram, core=[dims], outputs={name: dims[:1]}, units=units)[name]
+    outputs = {name: dims[:1]}
+    return apply(kernel, gram, core=[dims], outputs=outputs, units=units, one_by_one=True)[name]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import xarray as xr
 
 from analyses.commands.parts import VALUE_OPTIONS, numbers_of, rows_of, subject_of, titled
+from analyses.grams import gram
 from analyses.periods import period
-from analyses.similarity import cosine, gram
+from analyses.similarity import cosine
 from analyses.traces import order_of, tensors_of
 from tracekit.protocols import Analysis, Report
 

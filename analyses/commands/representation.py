@@ -19,9 +19,9 @@ from analyses.commands.parts import (
     with_adjusted,
 )
 from analyses.dissimilarity import Dissimilarity, rdm, rsa
+from analyses.grams import OTHER
 from analyses.kernels.recovery import Floats
 from analyses.representation import cka, example_gram, procrustes
-from analyses.similarity import OTHER
 from analyses.traces import order_of, path_of, tensors_of
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report

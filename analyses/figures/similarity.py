@@ -18,8 +18,9 @@ from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground
 from analyses.figures.sheet import Layout, sheet
+from analyses.grams import gram
 from analyses.inputs import SKETCH, as_recorded, per_visit
-from analyses.similarity import cosine, gram, residual_cosine
+from analyses.similarity import cosine, residual_cosine
 from tracekit import flat
 
 Floats = npt.NDArray[np.float64]

@@ -18,8 +18,9 @@ from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined
 from analyses.figures.sheet import Layout, Sheet, sheet
+from analyses.grams import gram
 from analyses.inputs import SKETCH, as_recorded
-from analyses.similarity import gram, residual_gram
+from analyses.similarity import residual_gram
 from analyses.trajectories import pca
 from tracekit import flat
 

@@ -10,49 +10,80 @@ import numpy.typing as npt
 
 from analyses.kernels.recovery import Booleans, Floats, Integers
 
+FLOAT_BYTES = 8
+
 WORK_BYTES = 4 * 2**20
 """Size of the pieces that a Gram matrix is made of: its temporaries stay near this size."""
+
+LEAST_COLUMNS = 512
+"""Of thousands of visits, pieces are no narrower: to add a matrix up would take longer than its product."""
 
 
 def gram(values: npt.NDArray[Any], *, center: bool = True) -> Floats:
     """Give the inner products between rows, (visit, element) -> (visit, visit_other).
 
-    A reference row, near to all others, is taken off every piece of columns before its product. So the digits
-    in which rows differ are kept, although rows differ little. With `center` the products are those around
-    the reference, which `double_center` turns into those around the mean; without, the reference is put
-    back in float64.
+    With `center` the products are those around the first row, which `double_center` turns into those around
+    the mean.
     """
-    total = np.zeros((values.shape[0], values.shape[0]))
+    products = anchored(values)
+    return products[1:, 1:] if center else raw(products)
+
+
+def anchored(values: npt.NDArray[Any], *, first: int = 0) -> Floats:
+    """Give inner products of an anchor and rows less the anchor, (visit, element) -> (place, place_other).
+
+    The anchor is the first row, at place 0; row v less the anchor is at place v + 1. Rows that come later
+    change nothing of the products there are. Differences and products are taken in float64: so no digit is
+    lost of what rows differ by, although they differ little. Only places from `first` on are given, by all.
+    """
+    total = np.zeros((len(values) + 1 - first, len(values) + 1))
     with np.errstate(invalid="ignore", over="ignore"):
-        for piece in _pieces(values):
-            reference = _reference(piece)
-            moved = (piece - reference).astype(np.float64)
-            total += moved @ moved.T
-            if not center:
-                total += _reference_products(moved, reference.astype(np.float64))
+        for rows in _anchored_pieces(values):
+            total += rows[first:] @ rows.T
     return total
 
 
-def _pieces(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    dtype = np.result_type(values.dtype, np.float32)
-    width = max(1, WORK_BYTES // (max(1, values.shape[0]) * dtype.itemsize))
+def _anchored_pieces(values: npt.NDArray[Any]) -> Iterator[Floats]:
+    """Give the anchor and the rows less the anchor, some columns at a time, in memory that is used again."""
+    n_places = len(values) + 1
+    width = max(LEAST_COLUMNS, WORK_BYTES // (n_places * FLOAT_BYTES))
+    memory = np.empty(n_places * min(width, values.shape[1]))
     for start in range(0, values.shape[1], width):
-        yield np.asarray(values[:, start : start + width], dtype=dtype)
+        piece = values[:, start : start + width]
+        rows = memory[: n_places * piece.shape[1]].reshape(n_places, -1)
+        rows[0] = _anchor(piece)
+        rows[1:] = piece
+        rows[1:] -= rows[0]
+        yield rows
 
 
-def _reference(piece: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give the mean of the rows without NaN; its own rounding does not matter, only that it is near."""
-    reference = np.asarray(piece.mean(axis=0))
-    if np.isfinite(reference).all():
-        return reference
+def _anchor(piece: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give the first row; of a column in which that is not finite, the first value that is, or else 0."""
+    if np.isfinite(piece[0]).all():
+        return np.asarray(piece[0])
     finite = np.isfinite(piece)
-    n_finite = np.maximum(finite.sum(axis=0), 1, dtype=piece.dtype)
-    return np.asarray(np.where(finite, piece, 0).sum(axis=0) / n_finite)
+    first = np.take_along_axis(piece, finite.argmax(axis=0)[np.newaxis], axis=0)[0]
+    return np.where(finite.any(axis=0), first, 0)
 
 
-def _reference_products(moved: Floats, reference: Floats) -> Floats:
-    along = moved @ reference
-    return along[:, np.newaxis] + along + reference @ reference
+def raw(products: Floats) -> Floats:
+    """Give the inner products of the rows themselves from anchored ones, (place, place) -> (visit, visit)."""
+    along = products[0, 1:]
+    with np.errstate(invalid="ignore"):
+        rows = products[1:, 1:] + along[:, np.newaxis] + along + products[0, 0]
+    return without_rows(rows, missing_rows(rows))
+
+
+def centered(products: Floats) -> Floats:
+    """Give the inner products around the mean row from anchored ones, (place, place) -> (visit, visit)."""
+    return double_center(products[1:, 1:])
+
+
+def extended(products: Floats, added: Floats) -> Floats:
+    """Give anchored products with those of added rows, (known, known), (added, place) -> (place, place)."""
+    n_known = len(products)
+    earlier = np.concatenate([products, added[:, :n_known].T], axis=1)
+    return np.concatenate([earlier, added])
 
 
 def double_center(gram: Floats) -> Floats:

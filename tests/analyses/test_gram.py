@@ -7,8 +7,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyses.blocks import column_blocks
 from analyses.kernels import similarity as kernels
-from analyses.lazy import column_blocks
 from analyses.similarity import gram
 from tracekit.errors import AnalysisError
 
@@ -61,6 +61,15 @@ def test_raw_gram_keeps_the_digits_in_which_rows_differ():
     assert relative_error(*apart) < 1e-5
 
 
+@pytest.mark.parametrize("ratio", [1e2, 1e4])
+def test_visits_far_from_the_first_lose_no_more_digits_than_is_said(ratio):
+    """A path of size 1 that lies `ratio` away from where it began."""
+    values = np.random.default_rng(5).standard_normal((20, 3000)) + ratio
+    values[0] = 0.0
+    found = kernels.double_center(kernels.gram(values)[1:, 1:])
+    assert relative_error(found, slow_gram(values[1:])) < 10 * 1e-16 * ratio**2 + 1e-14
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.int64, np.float16, np.float64])
 def test_any_number_type_is_multiplied_in_float32_or_better(dtype):
     values = (np.random.default_rng(0).standard_normal((6, 40)) * 50).astype(dtype)
@@ -78,7 +87,8 @@ def test_large_integers_are_not_rounded():
 def test_pieces_of_any_width_give_the_same(n_visits, n_elements, n_columns):
     values = np.random.default_rng(n_elements).standard_normal((n_visits, n_elements))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "WORK_BYTES", n_columns * n_visits * 8)
+        patch.setattr(kernels, "WORK_BYTES", n_columns * (n_visits + 1) * 8)
+        patch.setattr(kernels, "LEAST_COLUMNS", 1)
         found = kernels.double_center(kernels.gram(values))
     np.testing.assert_allclose(found, slow_gram(values), atol=1e-12)
 
@@ -108,6 +118,17 @@ def test_all_dims_but_one_are_flattened_wherever_they_stand(chunks):
 
 def test_scalars_have_a_gram_matrix_too():
     np.testing.assert_allclose(gram(array(np.array([1.0, 3.0]), "visit", chunks=1)), [[1, -1], [-1, 1]])
+
+
+@pytest.mark.parametrize("chunks", [None, (2, 3)])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("center", [True, False])
+def test_a_bad_first_visit_is_no_anchor(chunks, bad, center):
+    values = weights_like(8, 30, np.float64)
+    values[0, [7, 11]], values[1, 7] = bad, np.nan
+    found = gram(array(values, chunks=chunks), center=center).values
+    assert np.isnan(found[:2]).all()
+    np.testing.assert_allclose(found[2:, 2:], slow_gram(values[2:], center), rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("chunks", [None, (2, 3)])

@@ -6,8 +6,8 @@ import dask.array as da
 import numpy as np
 
 from analyses import statistics
+from analyses.blocks import sum_over_blocks
 from analyses.kernels import statistics as kernels
-from analyses.lazy import sum_over_blocks
 from tracekit.testing import synthetic_trace
 
 

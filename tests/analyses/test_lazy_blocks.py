@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from analyses.lazy import sum_over_blocks
+from analyses.blocks import sum_over_blocks
 
 
 def blas_threads():
