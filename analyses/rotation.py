@@ -131,7 +131,7 @@ def mantel(similarity: xr.DataArray, other: xr.DataArray) -> xr.Dataset:
 
     Examples
     --------
-    >>> from analyses.grams import gram, residual_cosine
+    >>> from analyses import gram, residual_cosine
     >>> path = np.random.default_rng(0).standard_normal((60, 5)).cumsum(axis=0)
     >>> rows = xr.DataArray(path, dims=("visit", "element"), coords={"visit": np.arange(60)})
     >>> similarity = residual_cosine(gram(rows), window=10)

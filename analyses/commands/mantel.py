@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from analyses.commands.parts import VALUE_OPTIONS, rows_of
+from analyses.grams import OTHER
 from analyses.inputs import coordinate
 from analyses.rotation import mantel
-from analyses.similarity import OTHER, residual_cosine
+from analyses.similarity import residual_cosine
 from analyses.traces import order_of, path_of, tensors_of
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report

@@ -116,7 +116,7 @@ def test_what_follows_from_a_gram_matrix_follows_for_each_part(names):
 
 @pytest.mark.parametrize("by", ["model", "layer"])
 @pytest.mark.parametrize("chunks", [None, (4, 6)])
-@pytest.mark.parametrize("n_known", [1, 4, 8, 9])
+@pytest.mark.parametrize("n_known", [1, 8])
 @pytest.mark.parametrize("bad", [(), (0, 1), (3, 6)])
 def test_added_visits_give_what_all_at_once_gives(by, chunks, n_known, bad):
     values = flat_values(chunks)
