@@ -42,7 +42,7 @@ def pca(gram: xr.DataArray, *, n_components: int = 3) -> xr.Dataset:
 
     Examples
     --------
-    >>> from analyses.similarity import gram
+    >>> from analyses.grams import gram
     >>> line = xr.DataArray([[0.0, 0.0], [3.0, 4.0], [9.0, 12.0]], dims=("visit", "element"))
     >>> result = pca(gram(line), n_components=2)
     >>> result["scores"].sel(component=1).values.round(4)
@@ -90,7 +90,7 @@ def step_length(gram: xr.DataArray) -> xr.DataArray:
 
     Examples
     --------
-    >>> from analyses.similarity import gram
+    >>> from analyses.grams import gram
     >>> path = xr.DataArray([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]], dims=("visit", "element"))
     >>> step_length(gram(path)).values.round(6)
     array([nan,  5.,  1.])
@@ -118,7 +118,7 @@ def displacement(gram: xr.DataArray) -> xr.DataArray:
 
     Examples
     --------
-    >>> from analyses.similarity import gram
+    >>> from analyses.grams import gram
     >>> path = xr.DataArray([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], dims=("visit", "element"))
     >>> displacement(gram(path)).values.round(6)
     array([ 0.,  5., 10.])
@@ -146,7 +146,7 @@ def turning_angle(gram: xr.DataArray) -> xr.DataArray:
 
     Examples
     --------
-    >>> from analyses.similarity import gram
+    >>> from analyses.grams import gram
     >>> path = xr.DataArray([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], dims=("visit", "element"))
     >>> np.degrees(turning_angle(gram(path))).values.round(6)
     array([nan, 90., nan])
@@ -174,7 +174,7 @@ def path_length(gram: xr.DataArray) -> xr.DataArray:
 
     Examples
     --------
-    >>> from analyses.similarity import gram
+    >>> from analyses.grams import gram
     >>> path = xr.DataArray([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]], dims=("visit", "element"))
     >>> round(path_length(gram(path)).item(), 6)
     7.0
@@ -202,7 +202,7 @@ def tortuosity(gram: xr.DataArray) -> xr.DataArray:
 
     Examples
     --------
-    >>> from analyses.similarity import gram
+    >>> from analyses.grams import gram
     >>> path = xr.DataArray([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]], dims=("visit", "element"))
     >>> round(tortuosity(gram(path)).item(), 6)
     1.4
@@ -234,7 +234,7 @@ def effective_rank(gram: xr.DataArray) -> xr.DataArray:
 
     Examples
     --------
-    >>> from analyses.similarity import gram
+    >>> from analyses.grams import gram
     >>> square = xr.DataArray([[1.0, 0], [0, 1], [-1, 0], [0, -1]], dims=("visit", "element"))
     >>> round(effective_rank(gram(square)).item(), 4)
     2.0

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyses.blocks import column_blocks
+from analyses.grams import gram
 from analyses.kernels import similarity as kernels
-from analyses.similarity import gram
 from tracekit.errors import AnalysisError
 
 

@@ -8,7 +8,7 @@ import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
-from analyses.similarity import gram
+from analyses.grams import gram
 from tracekit.testing import peak_memory
 
 def block(block_info=None):

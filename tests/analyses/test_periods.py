@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 
 from analyses.commands.period import PERIOD
+from analyses.grams import gram
 from analyses.kernels import periods as kernels
 from analyses.periods import period
-from analyses.similarity import cosine, gram
+from analyses.similarity import cosine
 from tracekit.errors import AnalysisError
 from tracekit.testing import synthetic_trace
 

@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 
 from analyses.commands.significance import RECOVERY_TEST
+from analyses.grams import gram
 from analyses.kernels import rotation as kernels
 from analyses.rotation import mantel, recovery_test
-from analyses.similarity import gram, residual_cosine
+from analyses.similarity import residual_cosine
 from tracekit.errors import AnalysisError
 from tracekit.testing import synthetic_losses, synthetic_trace
 

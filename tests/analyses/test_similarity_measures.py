@@ -6,8 +6,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyses.grams import gram
 from analyses.kernels import similarity as kernels
-from analyses.similarity import cosine, cyclicity, distance, gram, residual_cosine
+from analyses.similarity import cosine, cyclicity, distance, residual_cosine
 from tracekit import flat
 from tracekit.errors import AnalysisError
 from tracekit.testing import synthetic_trace

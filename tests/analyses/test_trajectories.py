@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analyses.similarity import gram
+from analyses.grams import gram
 from analyses.trajectories import (
     displacement,
     effective_rank,
