@@ -14,7 +14,7 @@ from tracekit.format.layout import CLOCK, TIMELINE, read_layout
 from tracekit.format.marker import MARKER_KEY, Marker, read_marker, write_marker
 from tracekit.reading.stored import StoredSeries
 from tracekit.store import Store
-from tracekit.writing.claims import claimed
+from tracekit.writing.fencing import claimed
 
 
 def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) -> Marker:

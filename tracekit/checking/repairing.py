@@ -16,7 +16,7 @@ from tracekit.format.marker import require_marker
 from tracekit.reading.counts import is_open
 from tracekit.reading.extent import read_known
 from tracekit.store import Store
-from tracekit.writing.claims import claimed
+from tracekit.writing.fencing import claimed
 
 
 def restore(path: str | os.PathLike[str], *, force_claim: bool = False) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from tracekit.store import Store
 
 SEAL = "metadata_crc32c"
 MAX_BYTES = 4 << 20
+SPARE_BYTES = 64  # for blanks at the end
 MAX_DEPTH = 32
 NOT_SEALED = "consolidated_metadata"  # a copy that zarr-python may add; never read here
 
@@ -36,7 +37,7 @@ def seal(document: Mapping[str, Any]) -> bytes:
     plain["attributes"][SEAL] = content_checksum(plain)
     data = json.dumps(plain, indent=2).encode()
     try:
-        if len(data) > MAX_BYTES:
+        if len(data) > MAX_BYTES - SPARE_BYTES:
             raise MalformedError(f"{len(data)} bytes of metadata, and at most {MAX_BYTES} are read again")
         _check_depth(plain)
     except MalformedError as error:

@@ -89,11 +89,11 @@ def write_marker(store: Store, marker: Marker, *, before: Collection[Marker | No
     store.sync()
 
 
-def taken_over(store: Store) -> TraceInUseError:
-    """Give the error for a writer that is no longer the one."""
+def taken_over(store: Store, by: str = "") -> TraceInUseError:
+    """Give the error for a writer that is no longer the one; says who is, if that is known."""
     return TraceInUseError(
-        f"{store.url}: another writer has taken this trace over; this one stops, and what it had not "
-        "committed is lost"
+        f"{store.url}: another writer has taken this trace over{by and f' ({by})'}; this one stops, and what "
+        "it had not committed is lost"
     )
 
 

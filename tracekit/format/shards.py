@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,16 +45,28 @@ def encode_shard(layout: ArrayLayout, values: Values) -> Iterator[Buffer]:
     yield checksum(trailer)
 
 
+@dataclass(frozen=True)
+class Shard:
+    """What one shard holds of a row, encoded piece by piece each time that it is gone through."""
+
+    layout: ArrayLayout
+    values: Values
+
+    def __iter__(self) -> Iterator[Buffer]:
+        """Give the pieces."""
+        return encode_shard(self.layout, self.values)
+
+
 def encode_row(
     layout: ArrayLayout, row: int, values: Values, columns: range | None = None
-) -> Iterator[tuple[str, Iterator[Buffer]]]:
+) -> Iterator[tuple[str, Shard]]:
     """Encode one row, dims ([middle,] element), or some columns of it, as objects by key, each in pieces."""
     whole = np.ascontiguousarray(values, dtype=layout.dtype)[None]
     for index in layout.row_objects(row, columns):
         block = tuple(
             slice(i * n, (i + 1) * n) for i, n in zip(index[1:], layout.object_shape[1:], strict=True)
         )
-        yield layout.object_key(index), encode_shard(layout, whole[(slice(None), *block)])
+        yield layout.object_key(index), Shard(layout, whole[(slice(None), *block)])
 
 
 def write_row(

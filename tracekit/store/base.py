@@ -51,6 +51,19 @@ class Store(Protocol):
     def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
         """Put an object that comes in pieces, as `put` does; large ones are not joined in memory first."""
 
+    def version(self, key: str) -> str | None:
+        """Give what tells an object from every other that was or will be put in its place; None: no object.
+
+        Of an object store that knows nothing better, it is that of the content: the same if that is the same.
+        """
+
+    def put_unless_changed(self, key: str, pieces: Iterable[Buffer], seen: str | None) -> str | None:
+        """Put an object, as `put_pieces` does, if the one in its place still has the version that was seen.
+
+        Returns the version of what was put, or None if another object is there (or one, if `seen` is None;
+        or none, if it is not), and nothing was put.
+        """
+
     def sync(self) -> None:
         """Make the names of all objects put so far durable."""
 

@@ -13,6 +13,8 @@ from tracekit.errors import StoreError
 from tracekit.store.base import Buffer
 from tracekit.store.objects import Ranges, StoredObject
 
+VERSION_FIELDS = ("size", "ETag", "etag", "generation", "last_modified", "LastModified", "mtime", "created")
+
 
 class FilesystemStore:
     """A place that fsspec reaches, such as `abfs://…`, with the package that fsspec needs for it.
@@ -84,6 +86,25 @@ class FilesystemStore:
     def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
         """Put an object in place; only as a whole can it be atomic."""
         self.put(key, b"".join(pieces))
+
+    def version(self, key: str) -> str | None:
+        """Give what the file system says of an object, or None where there is none."""
+        with self._explaining(key):
+            try:
+                found = self._filesystem.info(self._path(key))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return None if found["type"] == "directory" else repr([found.get(name) for name in VERSION_FIELDS])
+
+    def put_unless_changed(self, key: str, pieces: Iterable[Buffer], seen: str | None) -> str | None:
+        """Look, then put an object if the one in its place is the one that was seen; give its version.
+
+        Another writer may come in between.
+        """
+        if self.version(key) != seen:
+            return None
+        self.put_pieces(key, pieces)
+        return self.version(key)
 
     def sync(self) -> None:
         """Do nothing: fsspec knows nothing of it."""

@@ -6,17 +6,22 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import threading
+import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from tracekit.errors import StoreError
 from tracekit.store.base import Buffer, Durability
 from tracekit.store.guard import Guard
 from tracekit.store.objects import OpenFile, open_file
 
 PARTIAL = ".{}.{}.partial"
+LOCK_SECONDS = 30
+LOCK_PAUSE_SECONDS = 0.002
 
 
 class LocalStore:
@@ -92,6 +97,11 @@ class LocalStore:
 
         The folder is locked meanwhile; the kernel unlocks it if the process ends. Where a file system has no
         locks, another writer may come between the look and the put.
+
+        Raises
+        ------
+        StoreError
+            If another process does not unlock it.
         """
         folder = (self.root / key).parent
         self._make_folder(folder)
@@ -100,6 +110,29 @@ class LocalStore:
                 return False
             self.put(key, new)
         return True
+
+    def version(self, key: str) -> str | None:
+        """Give what tells a file from every other, or None where there is none."""
+        try:
+            found = os.lstat(self.root / key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            return None
+        return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+
+    def put_unless_changed(self, key: str, pieces: Iterable[Buffer], seen: str | None) -> str | None:
+        """Put an object if the file in its place is the one that was seen; give its version, else None.
+
+        The folder is locked meanwhile, as by `exchange`.
+        """
+        folder = (self.root / key).parent
+        self._make_folder(folder)
+        with _locked(folder):
+            if self.version(key) != seen:
+                return None
+            self.put_pieces(key, pieces)
+            return self.version(key)
 
     def sync(self) -> None:
         """Flush the folders that got new names."""
@@ -170,13 +203,31 @@ def _write_all(descriptor: int, data: Buffer) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
+    """Lock a folder against other writers."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _lock(descriptor):
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{folder}: another process has locked this folder for over {LOCK_SECONDS} s, as does a "
+                    "writer that was suspended within a put; end it, or let it go on"
+                )
+            time.sleep(LOCK_PAUSE_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Say whether a folder is locked now, or is on a file system that has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -13,7 +14,8 @@ from tracekit.errors import TraceError
 from tracekit.store.base import Buffer
 from tracekit.store.objects import Ranges, StoredObject
 
-_SHARED: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+_SHARED: defaultdict[str, dict[str, tuple[bytes, str]]] = defaultdict(dict)  # with their versions
+_VERSIONS = itertools.count()
 _LOCK = threading.Lock()
 
 
@@ -47,8 +49,8 @@ class MemoryStore:
 
     def get(self, key: str) -> bytes | None:
         """Give an object, or None where there is none."""
-        with _LOCK:
-            return _SHARED[self._name].get(key)
+        found = self._find(key)
+        return None if found is None else found[0]
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
         """Give `length` bytes from `start` (from the end if negative), or None where there is no object."""
@@ -65,19 +67,32 @@ class MemoryStore:
     def put(self, key: str, data: bytes) -> None:
         """Put an object in place."""
         with _LOCK:
-            _SHARED[self._name][key] = bytes(data)
+            self._keep(key, data)
 
     def exchange(self, key: str, old: Collection[bytes | None], new: bytes) -> bool:
         """Put an object if what is there is one of `old`; say whether it was."""
         with _LOCK:
-            if _SHARED[self._name].get(key) not in old:
-                return False
-            _SHARED[self._name][key] = bytes(new)
-        return True
+            found = _SHARED[self._name].get(key, (None,))[0]
+            if found in old:
+                self._keep(key, new)
+        return found in old
 
     def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
         """Put an object in place."""
         self.put(key, b"".join(pieces))
+
+    def version(self, key: str) -> str | None:
+        """Give what tells an object from every other, or None where there is none."""
+        found = self._find(key)
+        return None if found is None else found[1]
+
+    def put_unless_changed(self, key: str, pieces: Iterable[Buffer], seen: str | None) -> str | None:
+        """Put an object if the one in its place is the one that was seen; give its version, else None."""
+        data = b"".join(pieces)
+        with _LOCK:
+            if _SHARED[self._name].get(key, (b"", None))[1] != seen:
+                return None
+            return self._keep(key, data)
 
     def sync(self) -> None:
         """Do nothing: there is nothing more durable than this memory."""
@@ -108,6 +123,15 @@ class MemoryStore:
         """Delete everything, at once."""
         with _LOCK:
             _SHARED.pop(self._name, None)
+
+    def _find(self, key: str) -> tuple[bytes, str] | None:
+        with _LOCK:
+            return _SHARED[self._name].get(key)
+
+    def _keep(self, key: str, data: bytes) -> str:
+        version = str(next(_VERSIONS))
+        _SHARED[self._name][key] = bytes(data), version
+        return version
 
     def _keys(self, start: str) -> list[str]:
         with _LOCK:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+import json
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from tracekit.store.explaining import explained, names_no_bucket
 from tracekit.store.objects import Ranges, StoredObject
 
 if TYPE_CHECKING:
-    from obstore import PutMode, SuffixRange, UpdateVersion
+    from obstore import ObjectMeta, PutMode, PutResult, SuffixRange, UpdateVersion
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
     ByteRange = tuple[int, int] | SuffixRange
@@ -121,6 +123,36 @@ class RemoteStore:
                 return self._get(key, None) == new
         return True
 
+    def version(self, key: str) -> str | None:
+        """Give the ETag of an object and its generation, if it has any, or None where there is none."""
+        with self._explaining(key):
+            try:
+                return _version(obstore.head(self._client, key))
+            except FileNotFoundError as error:
+                if names_no_bucket(error):
+                    raise
+                return None
+
+    def put_unless_changed(self, key: str, pieces: Iterable[Buffer], seen: str | None) -> str | None:
+        """Put an object if the one in its place is the one that was seen; give its version, else None.
+
+        Up to 32 MiB the put is conditional. A multipart upload cannot be: what is there is looked at once
+        more before the last part is sent.
+        """
+        parts = _joined(pieces, PART_BYTES)
+        first, second = next(parts, b""), next(parts, None)
+        with self._explaining(key):
+            try:
+                if second is None:
+                    mode: PutMode = "create" if seen is None else _seen(seen)
+                    return _version(obstore.put(self._client, key, first, mode=mode, use_multipart=False))
+                rest = itertools.chain((first, second), parts)
+                return asyncio.run(self._put_parts_unless_changed(key, rest, seen))
+            except (AlreadyExistsError, PreconditionError, _ChangedError) as error:
+                if names_no_bucket(error):
+                    raise
+                return None
+
     def sync(self) -> None:
         """Do nothing: what was put is durable, and so is its name."""
 
@@ -160,6 +192,32 @@ class RemoteStore:
         with self._explaining(key):
             obstore.put(self._client, key, data, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
 
+    async def _put_parts_unless_changed(self, key: str, parts: Iterator[bytes], seen: str | None) -> str:
+        """Put an object in parts, and before the last one look whether it is still to be put.
+
+        Only asynchronously can the client be asked something while it puts.
+        """
+
+        async def looking() -> AsyncIterator[bytes]:
+            last = next(parts)
+            for part in parts:
+                yield last
+                last = part
+            if await self._e_tag(key) != (None if seen is None else _seen(seen)["e_tag"]):
+                raise _ChangedError
+            yield last
+
+        put = obstore.put_async(
+            self._client, key, looking(), chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+        )
+        return _version(await put)
+
+    async def _e_tag(self, key: str) -> str | None:
+        try:
+            return (await obstore.head_async(self._client, key))["e_tag"]
+        except FileNotFoundError:
+            return None
+
     def _get(self, key: str, asked: ByteRange | None) -> bytes | None:
         try:
             result = obstore.get(self._client, key, options={"range": asked} if asked else {})
@@ -183,12 +241,7 @@ class RemoteStore:
             if names_no_bucket(error):
                 raise
             return None, "create"
-        same: UpdateVersion = {}
-        if found.meta["e_tag"] is not None:
-            same["e_tag"] = found.meta["e_tag"]
-        if found.meta["version"] is not None:
-            same["version"] = found.meta["version"]
-        return bytes(found.bytes()), same
+        return bytes(found.bytes()), _seen(_version(found.meta))
 
     def _list(self, prefix: str) -> tuple[list[str], list[str]]:
         """Give the prefixes and the keys directly under a prefix."""
@@ -204,6 +257,22 @@ class RemoteStore:
             raise
         except (BaseError, OSError, ValueError) as error:
             raise StoreError(explained(f"{self._url}/{key}".rstrip("/"), error)) from error
+
+
+class _ChangedError(Exception):
+    """Something else is there than was seen."""
+
+
+def _version(meta: PutResult | ObjectMeta) -> str:
+    """Write down what an object store tells objects by: an ETag on S3, a generation on Google's."""
+    known = {name: value for name in ("e_tag", "version") if (value := meta[name]) is not None}
+    return json.dumps(known)
+
+
+def _seen(version: str) -> UpdateVersion:
+    """Give what makes a put fail if another object has come in the place of the one that was seen."""
+    known: UpdateVersion = json.loads(version)
+    return known
 
 
 def _joined(pieces: Iterable[Buffer], n_bytes: int) -> Iterator[bytes]:

@@ -16,15 +16,16 @@ import random
 import socket
 import time
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from tracekit.errors import TraceInUseError
+from tracekit.errors import TraceInUseError, TraceWarning
 from tracekit.format.layout import COMMIT_KEY
 from tracekit.format.marker import taken_over
-from tracekit.store import Store, open_store
+from tracekit.store import Store
 from tracekit.writing.processes import boot_id, is_alive, namespace, process_start
 
 CLAIMS_KEY = f"{COMMIT_KEY}/claims"
@@ -87,7 +88,7 @@ class Claim:
     def check(self) -> None:
         """Raise `TraceInUseError` if another writer has taken over."""
         if not self.is_held():
-            raise taken_over(self.store)
+            raise taken_over(self.store, ", ".join(_holders(self.store)))
 
     def release(self) -> None:
         """Let others write."""
@@ -115,6 +116,8 @@ def take_claim(store: Store, *, force: bool = False) -> Claim:
         store.put(claim.key, text)
         others = [key for key in _keys(store) if key != claim.key]
         _clear(store, others)
+        if others:
+            _warn_where_late_puts_count(store, claim.key, text)
         return replace(claim, by_force=bool(others))
     living: list[str] = []
     for _ in range(ATTEMPTS):
@@ -129,6 +132,18 @@ def take_claim(store: Store, *, force: bool = False) -> Claim:
         time.sleep(random.uniform(0, WITHDRAWN_SECONDS))
     _refuse(store, living)
     raise TraceInUseError(f"{store.url}: several writers came at once; try again")
+
+
+def _warn_where_late_puts_count(store: Store, key: str, text: bytes) -> None:
+    """Try whether the store puts an object that is to be put only if nothing is there."""
+    if store.put_unless_changed(key, [text], None) is not None:
+        warnings.warn(
+            f"{store.url}: this store pays no attention to the conditions of puts, so that one of the writer "
+            "that was taken over can replace what this one writes, if it comes late; make sure that it has "
+            "stopped, and run `tracekit verify` in the end",
+            TraceWarning,
+            stacklevel=4,
+        )
 
 
 def _look(store: Store, but: str = "") -> tuple[list[str], list[str]]:
@@ -164,9 +179,19 @@ def _holder_of(key: str, text: bytes) -> str | None:
 FORCE = "take it over with force_claim=True (--force-claim)"
 
 
+def _holders(store: Store) -> Iterator[str]:
+    """Name all that have claims, as far as these can be read."""
+    for text in filter(None, map(store.get, _keys(store))):
+        with suppress(ValueError, TypeError):
+            yield _named(Holder(**json.loads(text)))
+
+
+def _named(holder: Holder) -> str:
+    return f"process {holder.process} on {holder.host}, {_started(holder)}, writing since {holder.since}"
+
+
 def _who(holder: Holder, state: State) -> str:
-    started = _started(holder)
-    who = f"process {holder.process} on {holder.host}, {started}, writing since {holder.since}"
+    who = _named(holder)
     if holder.process == os.getpid() and state == "alive":
         return f"{who}: this very process. Close the other writer first, or {FORCE}"
     if state == "alive":
@@ -187,21 +212,3 @@ def _refuse(store: Store, others: list[str]) -> None:
 def _clear(store: Store, keys: Iterable[str]) -> None:
     for key in keys:
         store.remove(key)
-
-
-@contextmanager
-def claimed(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Store]:
-    """Hold the claim of a trace while something in it is mended; all of that is durable in the end.
-
-    Raises
-    ------
-    TraceInUseError
-        If another process writes the trace.
-    """
-    store = open_store(path)
-    claim = take_claim(store, force=force)
-    try:
-        yield store
-    finally:
-        store.sync()
-        claim.release()

@@ -32,10 +32,12 @@ def end(beginning: Beginning, committer: Committer, status: Status, *, snapshots
     Raises
     ------
     TraceWriteError
-        If the store refuses and `stop` is set.
+        If `stop` is set and the store refuses, or another writer has taken over (`TraceInUseError`).
     """
     try:
         committer.close()
+        if stop:
+            beginning.claim.check()
         committed = committer.marker.committed
         if committer.n_planned is None and beginning.claim.is_held():
             trim(beginning.store, committed)

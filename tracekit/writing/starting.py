@@ -31,6 +31,7 @@ from tracekit.writing.claims import Claim, take_claim
 from tracekit.writing.columns import Column
 from tracekit.writing.declaring import Declaring, NewDeclaring, ResumedDeclaring
 from tracekit.writing.facts import new_facts, recorded_facts
+from tracekit.writing.fencing import FencedStore
 from tracekit.writing.truncation import go_back
 
 PLACE = ("visit", "epoch", "position", "trained_task", "updates")
@@ -75,6 +76,7 @@ def begin(
     generation = _clear(store, overwrite, force_claim)
     claim = take_claim(store, force=force_claim)
     with _released_on_error(claim):
+        store = FencedStore(store, claim)
         store.sweep()
         if store.get(METADATA) is not None:
             raise TraceExistsError(f"{store.url}: another writer has just made a trace here")
@@ -89,6 +91,7 @@ def take_up(
         raise TraceNotFoundError(f"{store.url}: there is nothing here to resume; check the path")
     claim = take_claim(store, force=force_claim)
     with _released_on_error(claim):
+        store = FencedStore(store, claim)
         marker = read_marker(store)
         if marker is None or marker.committed == 0:
             return _make_again(store, plan, attributes, claim, marker)

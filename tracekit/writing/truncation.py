@@ -26,6 +26,7 @@ from tracekit.reading.extent import read_known
 from tracekit.reading.stored import StoredSeries
 from tracekit.store import Store, open_store, remove_all
 from tracekit.writing.claims import take_claim
+from tracekit.writing.fencing import FencedStore, shut_out
 
 
 def rollback(path: str | os.PathLike[str], snapshots: int, *, force_claim: bool = False) -> None:
@@ -57,15 +58,16 @@ def rollback(path: str | os.PathLike[str], snapshots: int, *, force_claim: bool 
     >>> open_trace(path)["losses"].visit.values
     array([0, 1, 2])
     """
-    store = open_store(path)
-    require_marker(store)
-    claim = take_claim(store, force=force_claim)
+    place = open_store(path)
+    require_marker(place)
+    claim = take_claim(place, force=force_claim)
     try:
+        store = FencedStore(place, claim)
         committed = require_marker(store).committed
         if not 0 <= snapshots <= committed:
             raise TraceWriteError(f"{store.url}: has {committed} snapshots; cannot go back to {snapshots}")
         document = read_document(store, METADATA)
-        if document["attributes"]["status"] == "complete" and snapshots < committed:
+        if claim.by_force or (document["attributes"]["status"] == "complete" and snapshots < committed):
             store.put(METADATA, group_metadata({**document["attributes"], "status": "interrupted"}))
         go_back(store, snapshots, anew=claim.by_force)
     finally:
@@ -81,6 +83,8 @@ def go_back(store: Store, snapshots: int, *, anew: bool = False) -> Marker:
     marker = require_marker(store)
     kept = Marker(snapshots, marker.generation + (anew or snapshots < marker.committed))
     write_marker(store, kept, before=[marker])
+    if anew:
+        shut_out(store)
     store.sweep()
     if open_ended(store):
         trim(store, snapshots)

@@ -8,7 +8,7 @@ import obstore
 import pytest
 
 from tracekit.errors import StoreError
-from tracekit.store import open_store
+from tracekit.store import open_store, remote
 from tracekit.store.filesystems import FilesystemStore
 
 
@@ -104,6 +104,39 @@ def test_an_object_is_exchanged_only_for_what_is_there(store):
     assert store.get("a/b") == b"2"
     assert store.exchange("a/b", [b"1", b"2"], b"3")
     assert store.get("a/b") == b"3"
+
+
+def test_an_object_is_put_only_in_place_of_the_one_that_was_seen(store):
+    assert store.version("a/b") is store.version("a") is None
+    store.put("another", b"0")
+    assert store.put_unless_changed("a/b", [b"1"], store.version("another")) is None
+    assert store.get("a/b") is None
+    first = store.put_unless_changed("a/b", [b"one", b" ", b"two"], None)
+    assert first is not None
+    assert store.version("a") is None
+    assert store.get("a/b") == b"one two"
+    assert store.put_unless_changed("a/b", [b"3"], None) is None
+    second = store.put_unless_changed("a/b", [b"4"], first)
+    assert second not in (None, first)
+    assert store.put_unless_changed("a/b", [b"5"], first) is None
+    assert store.get("a/b") == b"4"
+    store.put("a/b", b"67")
+    assert store.put_unless_changed("a/b", [b"8"], second) is None
+    assert store.put_unless_changed("a/b", [b"9"], store.version("a/b")) is not None
+    assert store.get("a/b") == b"9"
+
+
+def test_so_is_an_object_that_comes_in_parts(s3, monkeypatch):
+    monkeypatch.setattr(remote, "PART_BYTES", 5 << 20)
+    store, pieces = open_store(f"{s3}/store"), [bytes(3 << 20)] * 4
+    first = store.put_unless_changed("a", pieces, None)
+    assert store.get("a") == b"".join(pieces)
+    assert store.put_unless_changed("a", pieces, None) is None
+    second = store.put_unless_changed("a", [*pieces, b"1"], first)
+    assert store.get("a") == b"".join(pieces) + b"1"
+    assert store.put_unless_changed("a", pieces, first) is None
+    assert store.put_unless_changed("a", [b"2"], second) is not None
+    assert store.get("a") == b"2"
 
 
 @pytest.mark.parametrize("at_first", [None, b"0"])

@@ -1,5 +1,6 @@
 """Objects are replaced whole, or not at all."""
 
+import fcntl
 import os
 import pickle
 import threading
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.errors import TraceError
-from tracekit.store import LocalStore, open_store
+from tracekit.errors import StoreError, TraceError
+from tracekit.store import LocalStore, local, open_store
 
 
 def test_objects_come_back(tmp_path):
@@ -92,3 +93,20 @@ def test_urls(tmp_path):
     assert open_store(tmp_path / "run.zarr").url == f"{tmp_path}/run.zarr"
     with pytest.raises(TraceError, match="gopher:// is not known"):
         open_store("gopher://run")
+
+
+def test_a_writer_that_is_suspended_within_a_put_is_told_of_and_not_waited_for(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path)
+    store.put("a/b", b"1")
+    monkeypatch.setattr(local, "LOCK_SECONDS", 0)
+    suspended = os.open(tmp_path / "a", os.O_RDONLY)
+    fcntl.flock(suspended, fcntl.LOCK_EX)
+    for ask in (
+        lambda: store.exchange("a/b", [b"1"], b"2"),
+        lambda: store.put_unless_changed("a/b", [b"2"], store.version("a/b")),
+    ):
+        with pytest.raises(StoreError, match=r"/a: another process has locked this folder.*end it"):
+            ask()
+    assert store.get("a/b") == b"1"
+    os.close(suspended)
+    assert store.exchange("a/b", [b"1"], b"2")

@@ -193,8 +193,9 @@ class FullDisk(LocalStore):
 
 def test_a_full_disk_stops_the_run_and_keeps_what_was_committed(tmp_path):
     trace = record(tmp_path / "run.zarr", n_visits=2)
-    trace._beginning.store.__class__ = FullDisk
-    trace._beginning.store.full = True
+    disk = trace._beginning.store._store
+    disk.__class__ = FullDisk
+    disk.full = True
     put_all(trace, 2)
 
     with pytest.raises(
