@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,12 +18,30 @@ from tracekit.store import Store
 from tracekit.writing.fencing import claimed
 
 
-def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) -> Marker:
+@dataclass(frozen=True)
+class Remade:
+    """What a marker says that was made anew.
+
+    Parameters
+    ----------
+    committed : int
+        How many snapshots are committed now.
+    without_value : tuple of str
+        Series that have no value at the snapshot after these, which was therefore dropped: they were not
+        written any more, or what was recorded is NaN.
+    """
+
+    committed: int
+    without_value: tuple[str, ...] = ()
+
+
+def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) -> Remade:
     """Make a damaged or missing commit marker anew; everything else must be sound, or was repaired.
 
     The clock says how many snapshots were written, as its last sample is put with every commit. Of these, as
-    many are kept as are there whole. The last one may never have been committed: it is kept if each series
-    has values for it, so that one whose loss was NaN is dropped, and a resumed run repeats it.
+    many are kept as are there whole. Where the run came to its end, the last one was committed. Otherwise it
+    may not have been: it is kept if each series has values for it. A series that lacks them may have been
+    NaN, which cannot be told from what was never written; a resumed run repeats that visit.
 
     Parameters
     ----------
@@ -33,8 +52,8 @@ def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) ->
 
     Returns
     -------
-    Marker
-        What is now committed. Its generation is one that no reader has seen.
+    Remade
+        What is now committed. The marker's generation is one that no reader has seen.
 
     Raises
     ------
@@ -56,11 +75,11 @@ def remake_marker(path: str | os.PathLike[str], *, force_claim: bool = False) ->
     with claimed(path, force=force_claim) as store:
         before = _readable(store)
         if before is not None:
-            return before
+            return Remade(before.committed)
         store.remove(MARKER_KEY)
-        marker = Marker(_snapshots_whole(store), int(time.time()))
-        write_marker(store, marker, before=[None])
-        return marker
+        remade = _what_is_whole(store)
+        write_marker(store, Marker(remade.committed, int(time.time())), before=[None])
+        return remade
 
 
 def _readable(store: Store) -> Marker | None:
@@ -70,7 +89,7 @@ def _readable(store: Store) -> Marker | None:
         return None
 
 
-def _snapshots_whole(store: Store) -> int:
+def _what_is_whole(store: Store) -> Remade:
     """Count the snapshots that are there with all that belongs to them."""
     written = _snapshots_written(store)
     inventory = take_inventory(store, assumed=written)
@@ -79,8 +98,9 @@ def _snapshots_whole(store: Store) -> int:
     if severe or not written:
         why = severe[0].problem if severe else "nothing was ever committed, as far as can be seen"
         raise DamagedTraceError(f"{store.url}: the commit marker cannot be made anew: {why}")
-    whole = written if _has_all_series(inventory, written - 1) else written - 1
-    return min([whole, *(first for fault in faults for first, _ in fault.visits)])
+    lacking = () if _has_ended(inventory, written) else _without_value(inventory, written - 1)
+    whole = min([written, *(first for fault in faults for first, _ in fault.visits)])
+    return Remade(written - 1, lacking) if lacking and whole == written else Remade(whole)
 
 
 def _snapshots_written(store: Store) -> int:
@@ -92,9 +112,20 @@ def _snapshots_written(store: Store) -> int:
     return int(np.argmax(missing)) if missing.any() else n_most
 
 
-def _has_all_series(inventory: Inventory, visit: int) -> bool:
+def _has_ended(inventory: Inventory, written: int) -> bool:
+    """Say whether the end of the run is recorded, after which nothing is there that was not committed.
+
+    That is the status of a run that went through, or the length to which open-ended arrays are then cut.
+    """
+    facts = inventory.facts or {}
+    length = read_layout(inventory.store, f"{TIMELINE}/{CLOCK}").shape[0]
+    return facts.get("status") == "complete" or (inventory.open_ended and length == written)
+
+
+def _without_value(inventory: Inventory, visit: int) -> tuple[str, ...]:
+    """Give the series that have none at a visit."""
     parts = (part for part in inventory.parts if part.kind == "values" and part.layout.shard is None)
-    return all(_has(inventory.store, part, visit) for part in parts)
+    return tuple(part.layout.key for part in parts if not _has(inventory.store, part, visit))
 
 
 def _has(store: Store, part: Part, visit: int) -> bool:

@@ -177,8 +177,14 @@ def _remake_marker(run: str, report: Report) -> Report:
 
     if report.committed is not None:
         return report
-    marker = remake_marker(run)
-    return _told(run, report, [f"Made anew: the commit marker, of {marker.committed} snapshots found whole"])
+    remade = remake_marker(run)
+    lines = [f"Made anew: the commit marker, of {remade.committed} snapshots found whole"]
+    if remade.without_value:
+        lines.append(
+            f"Dropped: visit {remade.committed}, at which {', '.join(remade.without_value)} has no value: it was "
+            "never written, or it is NaN, which cannot be told apart. A run that is resumed repeats this visit"
+        )
+    return _told(run, report, lines)
 
 
 def _remove_checkpoints(run: str, report: Report) -> Report:

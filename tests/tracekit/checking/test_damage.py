@@ -25,6 +25,7 @@ from tracekit.format.checkpoints import (
     put_checkpoint,
 )
 from tracekit.format.copies import COPIES_KEY, read_copies
+from tracekit.schedule import OpenPlan, Visit
 from tracekit.store import LocalStore
 from tracekit.store.memory import MemoryStore
 from tracekit.writing.truncation import rollback
@@ -369,6 +370,44 @@ def test_a_marker_made_anew_leaves_out_what_is_not_whole(path):
     (path / "weights/values/c/3/1").unlink()
     assert remake_marker(path).committed == 3
     assert open_trace(path)["weights"].visit.values.tolist() == [0, 1, 2]
+
+
+def record_nan(path, plan, *, ends):
+    """Record three snapshots, the last of which has a loss of NaN; give what a reader sees of them."""
+    trace = TraceWriter.create(path, plan)
+    trace.declare_series([Series("losses", "eval_loss"), Series("losses", "gap")])
+    for number, loss in enumerate([2.0, 1.0, np.nan]):
+        trace.put("losses", "eval_loss", loss)
+        trace.put("losses", "gap", -loss)
+        trace.commit(Visit(number, 0, number - 1, 0) if number else Visit(0, -1, -1, -1))
+    if ends is not None:
+        trace.close(ends)
+    (path / "commit/c/0").unlink()
+
+
+@pytest.mark.parametrize(
+    ("plan", "ends", "kept"),
+    [
+        (Plan(np.zeros((1, 2), int), 1, 1), "complete", 3),
+        (Plan(np.zeros((1, 2), int), 1, 1), "interrupted", 2),
+        (Plan(np.zeros((1, 2), int), 1, 1), None, 2),
+        (OpenPlan(), "interrupted", 3),
+        (OpenPlan(), None, 2),
+    ],
+)
+def test_nan_is_told_from_what_was_never_written_or_else_the_repair_says_that_it_cannot(
+    tmp_path, plan, ends, kept
+):
+    path = tmp_path / "run.zarr"
+    record_nan(path, plan, ends=ends)
+    for claim in (path / "commit/claims").glob("*"):
+        claim.unlink()
+    done = CliRunner().invoke(command, [str(path), "--repair"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert f"of {kept} snapshots found whole" in done.output
+    told = "Dropped: visit 2, at which losses/eval_loss, losses/gap has no value: it was never written, or it"
+    assert (told in done.output) == (kept == 2)
+    np.testing.assert_array_equal(open_trace(path)["losses"].eval_loss, [2.0, 1.0, np.nan][:kept])
 
 
 def test_no_marker_is_made_of_nothing(tmp_path):
