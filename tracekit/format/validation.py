@@ -39,6 +39,7 @@ from tracekit.format.schema import FieldRecord
 from tracekit.format.tensor_axes import check_axes
 
 TIMELINE_COORDS = ("epoch", "position", "trained_task", "wall_time_seconds")
+UPDATES = "updates"  # a column of the timeline of open-ended traces
 SAMPLE_COORDS = ("visit", "update", "update_visit")
 UPDATE_COORDS = ("update_index", *(f"update_{name}" for name in TIMELINE_COORDS))
 NOT_KINDS = (METADATA, TIMELINE, COMMIT_KEY, DERIVED)

@@ -16,7 +16,7 @@ from tracekit.format.copies import DECLARED, check_declared_keys
 from tracekit.format.documents import read_document
 from tracekit.format.layout import COMMIT_KEY, METADATA, TIMELINE, ArrayLayout, parse_array, read_layout
 from tracekit.format.marker import Marker, require_marker
-from tracekit.format.validation import TIMELINE_COORDS, check_column, check_numbers
+from tracekit.format.validation import TIMELINE_COORDS, UPDATES, check_column, check_numbers
 from tracekit.reading.counts import PLANNED, is_open, room_for_snapshots
 from tracekit.reading.stored import StoredSeries
 from tracekit.store import Store
@@ -41,6 +41,8 @@ class Extent:
         Whether its end was not known when it was begun: see `tracekit.reading.counts`.
     timeline : mapping
         The columns of the timeline at the committed visits, by name; a visit is its own place in them.
+    updates : array, optional
+        Optimizer steps until the end of each committed visit, where visits have different numbers of them.
     damaged : mapping
         Why columns of the timeline are left out, by key.
     """
@@ -53,6 +55,7 @@ class Extent:
     damaged: Mapping[str, str] = field(default_factory=dict)
     open_ended: bool = False
     declared: tuple[str, ...] = ()
+    updates: npt.NDArray[np.int64] | None = None
 
     @property
     def n_updates(self) -> int:
@@ -63,6 +66,14 @@ class Extent:
         """Leave out the samples from the first on whose visit is missing or not committed."""
         beyond = (visit_of_sample < 0) | (visit_of_sample >= self.committed)
         return visit_of_sample[: int(np.argmax(beyond))] if beyond.any() else visit_of_sample
+
+    def update_index(
+        self, update: npt.NDArray[np.int64], visit: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64] | None:
+        """Count the steps before each of some, in its visit; None where the trace does not say."""
+        if self.updates_per_visit:
+            return update % self.updates_per_visit
+        return None if self.updates is None else update - self.updates[visit - 1]
 
     def places(self, visit: npt.NDArray[np.int64], dim: str) -> dict[str, xr.Variable]:
         """Give the place in time of the given visits, as coordinates along `dim`."""
@@ -104,7 +115,7 @@ def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = 
                 raise
             damaged[f"{TIMELINE}/{name}"] = str(error)
 
-    each(store, read, TIMELINE_COORDS)
+    each(store, read, (*TIMELINE_COORDS, UPDATES) if is_open(facts) else TIMELINE_COORDS)
     ordered = {name: timeline[name] for name in TIMELINE_COORDS if name in timeline}
     return Extent(
         marker.committed,
@@ -115,6 +126,7 @@ def read_extent(store: Store, facts: Mapping[str, Any], *, skip_damaged: bool = 
         damaged,
         is_open(facts),
         declared,
+        timeline.get(UPDATES),
     )
 
 

@@ -136,8 +136,11 @@ def _update_coords(group: _Group) -> Iterator[tuple[str, xr.Variable]]:
     yield "update_visit", xr.Variable("update", committed)
     number = update[: len(committed)]
     yield "update", xr.Variable("update", number, {"long_name": "optimizer steps before this one"})
-    if group.extent.updates_per_visit:
-        index = number % group.extent.updates_per_visit
+    index = group.extent.update_index(number, committed)
+    if index is not None:
+        with checking(f"{group.store.url}/{group.name}/update"):
+            if (index < 0).any():
+                raise MalformedError("updates of a visit that come before it")
         attrs = {"long_name": "steps of the visit before this one"}
         yield "update_index", xr.Variable("update", index, attrs)
     # beside coordinates along visit, those along update need names of their own

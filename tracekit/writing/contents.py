@@ -137,13 +137,14 @@ class Contents:
         self.columns[layout.key] = self._declaring.column(layout, series.attributes)
 
     def _updates_at(self, visit: int, told: int | None) -> int:
-        """Give the updates that there must be at a snapshot: planned, told, or counted in the series."""
+        """Give the updates that there must be at a snapshot: planned, told, or those that something is of."""
         if self.axes.n_planned is not None:
             return self.axes.n_updates(visit)
         if told is not None:
             return told
-        updates = (c for c in self.columns.values() if c.layout.dims[0] == "update")
-        return max((column.n_samples for column in updates), default=self.axes.n_updates(visit))
+        series = (c.n_samples for c in self.columns.values() if c.layout.dims[0] == "update")
+        rows = (next(reversed(k.row_of), -1) + 1 for k in self.rows.values() if k.rows.sample == "update")
+        return max(self.axes.n_updates(visit), *series, *rows, 0)
 
     def _missing(self, visit: int, n_updates: int) -> Iterator[str]:
         """Name what was declared for a visit and is not there: rows, and samples of series."""

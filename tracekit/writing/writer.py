@@ -327,8 +327,8 @@ class TraceWriter:
         visit : Visit
             The visit that is over.
         n_updates : int, optional
-            Updates of the whole run so far, where no plan says it; as many as there are samples of the series
-            of updates if None.
+            Updates of the whole run so far, where no plan says it; if None, all up to the last one that
+            something was put for.
         wait : bool
             Return when it is visible. If False, that happens in the background, after the commits before it;
             what goes wrong is then raised by what is called next, and at the latest by `close`.

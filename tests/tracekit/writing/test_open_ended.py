@@ -12,7 +12,7 @@ import zarr
 
 from tracekit import Field, Rows, Series, TraceWriter, open_trace
 from tracekit.checking.verify import verify
-from tracekit.errors import DamagedTraceError, TraceError, TraceWriteError
+from tracekit.errors import DamagedTraceError, NotATraceError, TraceError, TraceWriteError
 from tracekit.format.layout import CAPACITY
 from tracekit.format.marker import read_marker
 from tracekit.schedule import NOTHING, OpenPlan, Visit
@@ -203,6 +203,28 @@ def test_what_a_visit_lacks_is_named(tmp_path):
         trace.put_row("weights", 0, np.zeros(N_COLUMNS, "f4"))
         with pytest.raises(TraceWriteError, match="weights, visit 0 was put already"):
             trace.put_row("weights", 0, np.zeros(N_COLUMNS, "f4"))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_updates_are_counted_within_their_visit(tmp_path, told):
+    with TraceWriter.create(tmp_path / "run.zarr", PLAN) as trace:
+        trace.declare_rows(Rows("gradients", (Field("w", (1,)),), (), updates=()))
+        trace.commit(Visit(0), 0)
+        for number, updates in [(1, (0, 1, 2)), (2, ()), (3, (3, 5)), (4, (6,))]:
+            for update in updates:
+                trace.put_row("gradients", update, np.array([update], "f4"))
+            trace.commit(Visit(number), max(updates, default=2) + 1 if told else None)
+    gradients = open_trace(tmp_path / "run.zarr")["gradients"]
+    assert gradients.update_visit.values.tolist() == [1, 1, 1, 3, 3, 4]
+    assert gradients.update_index.values.tolist() == [0, 1, 2, 0, 2, 0]
+
+
+def test_an_update_cannot_come_before_its_visit(tmp_path):
+    write(tmp_path / "run.zarr", 5)
+    updates = zarr.open_array(tmp_path / "run.zarr/visits/updates", mode="r+")
+    updates[1] = 2
+    with pytest.raises(NotATraceError, match="losses/update: .*updates of a visit that come before it"):
+        open_trace(tmp_path / "run.zarr")
 
 
 def test_series_of_updates_go_together(tmp_path):
