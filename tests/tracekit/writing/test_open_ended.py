@@ -223,7 +223,7 @@ def test_an_update_cannot_come_before_its_visit(tmp_path):
     write(tmp_path / "run.zarr", 5)
     updates = zarr.open_array(tmp_path / "run.zarr/visits/updates", mode="r+")
     updates[1] = 2
-    with pytest.raises(NotATraceError, match="losses/update: .*updates of a visit that come before it"):
+    with pytest.raises(NotATraceError, match=r"losses/update: .*updates of a visit that come before it"):
         open_trace(tmp_path / "run.zarr")
 
 
