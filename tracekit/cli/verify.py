@@ -181,8 +181,9 @@ def _remake_marker(run: str, report: Report) -> Report:
     lines = [f"Made anew: the commit marker, of {remade.committed} snapshots found whole"]
     if remade.without_value:
         lines.append(
-            f"Dropped: visit {remade.committed}, at which {', '.join(remade.without_value)} has no value: it was "
-            "never written, or it is NaN, which cannot be told apart. A run that is resumed repeats this visit"
+            f"Dropped: visit {remade.committed}, at which {', '.join(remade.without_value)} has no value: it "
+            "was never written, or it is NaN, which cannot be told apart. A run that is resumed repeats this "
+            "visit"
         )
     return _told(run, report, lines)
 
