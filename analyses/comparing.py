@@ -7,6 +7,7 @@ from collections.abc import Callable
 import xarray as xr
 
 from analyses.grams import OTHER, matrix_dims
+from analyses.inputs import require_draws
 from analyses.kernels import representation as kernels
 from analyses.kernels.recovery import Floats
 from analyses.lazy import apply, require_dims
@@ -25,10 +26,7 @@ def compare(
     **null: int,
 ) -> xr.Dataset:
     """Compare what a kernel makes of each matrix between examples, with the null of shuffled pairs."""
-    if null["n_permutations"] < 1:
-        raise AnalysisError(
-            f"n_permutations: expected 1 or more, found {null['n_permutations']}; 99 is usual"
-        )
+    require_draws("n_permutations", null["n_permutations"], null["seed"], usual=99)
     first, second, core = pair_of(matrix, other, dim)
     made = [
         apply(kernel, each, core=[dims[1:]], outputs={"made": dims[1:]})["made"]

@@ -9,7 +9,7 @@ from typing import get_args
 
 import xarray as xr
 
-from analyses.inputs import variable
+from analyses.inputs import require_draws, variable
 from analyses.kernels import inference as kernels
 from analyses.kernels.inference import Alternative, Method, Resampling
 from analyses.lazy import apply
@@ -221,8 +221,7 @@ def _resampling(
         raise AnalysisError(
             f"confidence: expected a number between 0 and 1, found {confidence}; 0.95 is usual"
         )
-    if n_resamples < 1:
-        raise AnalysisError(f"n_resamples: expected 1 or more, found {n_resamples}; 9999 is usual")
+    require_draws("n_resamples", n_resamples, seed)
     _require_one_of("method", method, get_args(Method))
     _require_one_of("alternative", alternative, get_args(Alternative))
     return Resampling(confidence, n_resamples, seed, method, alternative)

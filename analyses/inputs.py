@@ -131,6 +131,14 @@ def coordinate(array: xr.DataArray, name: str) -> Integers:
     return np.asarray(found_coordinate.values, dtype=np.int64)
 
 
+def require_draws(name: str, n_draws: int, seed: int, *, usual: int = 9999) -> None:
+    """Raise `AnalysisError` unless there is a number of random draws, and a seed, that can be used."""
+    if n_draws < 1:
+        raise AnalysisError(f"{name}: expected 1 or more, found {n_draws}; {usual} is usual")
+    if seed < 0:
+        raise AnalysisError(f"seed: expected 0 or more, found {seed}")
+
+
 def require_every_visit(visits: Integers, name: str) -> None:
     """Raise `AnalysisError` unless the visit numbers go up one by one."""
     gaps = np.flatnonzero(np.diff(visits) != 1)

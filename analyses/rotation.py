@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.grams import matrix_dims
-from analyses.inputs import loss_matrix
+from analyses.inputs import loss_matrix, require_draws
 from analyses.kernels import recovery as intervals
 from analyses.kernels import rotation as kernels
 from analyses.lazy import apply
@@ -68,8 +68,7 @@ def recovery_test(
     >>> recovery_test(losses, n_resamples=199)["p_value"].values
     array([0.005])
     """
-    if n_resamples < 1:
-        raise AnalysisError(f"n_resamples: expected 1 or more, found {n_resamples}; 9999 is usual")
+    require_draws("n_resamples", n_resamples, seed)
     matrix = loss_matrix(losses, loss)
     starts, ends = intervals.intervals(intervals.visits_of_tasks(matrix.trained_task, matrix.n_tasks))
     result = apply(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from analyses.inference import PARTS
-from analyses.inputs import variable
+from analyses.inputs import require_draws, variable
 from analyses.kernels import seeds as kernels
 from analyses.lazy import apply, require_dims
 from tracekit.errors import AnalysisError
@@ -67,11 +67,9 @@ def seeds_interval(
     >>> [round(result[name].item(), 2) for name in ("interval_low", "mean_score", "interval_high")]
     [0.21, 0.26, 0.3]
     """
-    if not 0 < confidence < 1 or n_resamples < 1:
-        raise AnalysisError(
-            f"expected confidence between 0 and 1 and n_resamples of 1 or more, found {confidence} and "
-            f"{n_resamples}; 0.95 and 9999 are usual"
-        )
+    if not 0 < confidence < 1:
+        raise AnalysisError(f"confidence: expected a number between 0 and 1, found {confidence}")
+    require_draws("n_resamples", n_resamples, seed)
     parts = [variable(recovery, name) for name in PARTS]
     for part in parts:
         require_dims(part, (dim, "task"))

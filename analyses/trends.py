@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analyses.inputs import variable
+from analyses.inputs import require_draws, variable
 from analyses.kernels import trends as kernels
 from analyses.lazy import apply
-from tracekit.errors import AnalysisError
 
 
 def page_test(recovery: xr.Dataset) -> xr.Dataset:
@@ -178,8 +177,7 @@ def jonckheere(
     >>> jonckheere(score, size)["statistic"].item()  # all twelve pairs
     12.0
     """
-    if n_resamples < 1:
-        raise AnalysisError(f"n_resamples: expected 1 or more, found {n_resamples}; 9999 is usual")
+    require_draws("n_resamples", n_resamples, seed)
     return apply(
         np.vectorize(kernels.jonckheere, signature="(n),(n)->(),()", excluded=("n_resamples", "seed")),
         values,

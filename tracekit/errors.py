@@ -16,6 +16,7 @@
     ├── TrainingError        a run cannot go on
     ├── SchedulerError       no dask scheduler answers where one was to compute
     ├── AnalysisError        an analysis cannot be made from the data it was given
+    ├── OutputError          a file for results cannot be written
     └── PluginError          a plug-in is unknown, or broken
 
 and one warning, `TraceWarning`, for a run that goes on although not all of it could be recorded.
@@ -81,6 +82,10 @@ class SchedulerError(TracekitError, OSError):
 
 class AnalysisError(TracekitError, ValueError):
     """An analysis cannot be made from the data it was given."""
+
+
+class OutputError(TracekitError, OSError):
+    """A file for results, such as a table or a figure, cannot be written."""
 
 
 class PluginError(TracekitError):

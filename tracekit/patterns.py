@@ -51,7 +51,7 @@ def choose(
     >>> choose(names, "re:[.]0[.]")
     ['layers.0.bias', 'layers.0.weight']
     """
-    given = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    given = _listed(patterns, error)
     meant = {pattern: _meant(names, pattern, what, error, expand or expand_pattern) for pattern in given}
     taken = [pattern for pattern in given if not pattern.startswith(EXCLUDES)]
     chosen = set(names) if not taken else {name for pattern in taken for name in meant[pattern]}
@@ -60,6 +60,13 @@ def choose(
     if not chosen:
         raise error(f"{', '.join(given)} leaves out every {what}; choose some")
     return [name for name in names if name in chosen]
+
+
+def _listed(patterns: str | Sequence[str], error: type[TracekitError]) -> tuple[str, ...]:
+    given = (patterns,) if isinstance(patterns, str) else patterns
+    if not isinstance(given, Sequence) or not all(isinstance(pattern, str) for pattern in given):
+        raise error(f"expected a pattern, or a list of patterns, found {patterns!r}")
+    return tuple(given)
 
 
 def expand_pattern(pattern: str, names: Sequence[str]) -> Sequence[str]:
@@ -80,5 +87,6 @@ def _meant(
         raise error(f"{pattern!r} is no regular expression: {fault}") from fault
     if not found:
         near = difflib.get_close_matches(bare, names, n=3, cutoff=0.3) or list(names)[:3]
-        raise error(f"no {what} matches {bare!r}; there are {len(names)}, such as {', '.join(near)}")
+        known = f"there are {len(names)}, such as {', '.join(near)}" if near else "there are none"
+        raise error(f"no {what} matches {bare!r}; {known}")
     return found

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, facts, in_units, numbers_of, rows_of, titled
+from analyses.commands.parts import (
+    RESAMPLING_OPTIONS,
+    Loss,
+    facts,
+    in_units,
+    numbers_of,
+    rows_of,
+    titled,
+    worded,
+)
 from analyses.continual import average_forgetting, backward_transfer, forward_transfer
 from analyses.kernels.recovery import Integers
 from analyses.traces import losses_of, order_of
@@ -41,8 +50,8 @@ def report(dataset: xr.Dataset) -> Report:
         notes=(
             "Over tasks trained before the visit and not at it. Positive forgetting: losses above the least "
             "they have been. Negative backward transfer: losses above what they were after the task's visit.",
-            f"Forward transfer {transfer:.4g}: how far losses fell before a task's first visit, mean over "
-            "all tasks but the first.",
+            f"Forward transfer {worded(transfer)}: how far losses fell before a task's first visit, mean "
+            "over all tasks but the first.",
         ),
     )
 

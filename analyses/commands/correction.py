@@ -14,6 +14,7 @@ from analyses.commands.parts import (
     numbers_of,
     rows_of,
     with_adjusted,
+    worded,
 )
 from analyses.correction import corrected_recovery, general_learning
 from analyses.inference import order_test
@@ -94,11 +95,12 @@ def _notes(dataset: xr.Dataset) -> tuple[str, ...]:
         "control": "the control's mean loss over tasks",
         "held-out": "each run's own mean loss over held-out tasks",
     }[dataset.attrs["baseline"]]
+    pooled = worded(float(dataset["pooled_p_value"]))
     return (
         f"Corrected: the score of losses less general learning, which is taken to be {source}. In the first "
         "interval tasks are met for the first time, which moves a control's mean as well: trust it less.",
         f"Excess: corrected score of the run less that of its control; permutation test over tasks, "
-        f"{dataset.attrs['alternative']}. All intervals at once: p = {float(dataset['pooled_p_value']):.3g}.",
+        f"{dataset.attrs['alternative']}. All intervals at once: p = {pooled}.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import xarray as xr
@@ -47,6 +48,17 @@ def numbers_of(array: xr.DataArray) -> Any:
 def rows_of(columns: Any) -> tuple[tuple[Any, ...], ...]:
     """Give the rows of a table from its columns."""
     return tuple(zip(*(numbers_of(column) for column in columns), strict=True))
+
+
+def worded(number: float) -> str:
+    """Write a number into a sentence; what is not defined is said to be so.
+
+    Examples
+    --------
+    >>> worded(0.123456), worded(float("nan"))
+    ('0.1235', 'not defined')
+    """
+    return "not defined" if math.isnan(number) else f"{number:.4g}"
 
 
 def joined(numbers: xr.DataArray) -> str:

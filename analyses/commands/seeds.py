@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, numbers_of, rows_of, titled
+from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, numbers_of, rows_of, titled, worded
 from analyses.recovery import recovery
 from analyses.seeds import noise_ceiling, seeds_interval
 from analyses.traces import losses_of, order_of, path_of
@@ -61,8 +61,8 @@ def report(dataset: xr.Dataset) -> Report:
         title=titled(f"Recovery score over {dataset.attrs['n_runs']} runs", dataset),
         notes=(
             f"{percent} intervals: hierarchical bootstrap, runs and within them tasks.",
-            f"Noise ceiling: a run correlates {lower:.3g} with the mean of the others, {upper:.3g} with that "
-            "of all (losses after, before and at the peak, by task).",
+            f"Noise ceiling: the correlation of a run with the mean of the others {worded(lower)}, with that "
+            f"of all {worded(upper)} (losses after, before and at the peak, by task).",
             *(("Fewer than five runs: the intervals are too short where seeds differ much.",) if few else ()),
         ),
     )

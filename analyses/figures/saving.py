@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from tracekit.errors import ConfigurationError
+from tracekit.outputs import make_folder, writing
 
 DOTS_PER_INCH = 200
 
@@ -57,6 +58,8 @@ def save(
     ------
     ConfigurationError
         If a format is none of these. Nothing is written then.
+    OutputError
+        If the file system refuses.
 
     Examples
     --------
@@ -68,7 +71,7 @@ def save(
     for format_name in formats:
         _check(format_name)
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return tuple(_write(figure, folder / f"{name}.{format_name}", format_name) for format_name in formats)
 
 
@@ -85,9 +88,9 @@ def _check(format_name: str) -> None:
 def _write(figure: Figure, path: Path, format_name: str) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with mpl.rc_context(REPEATABLE):
+        with writing(path), mpl.rc_context(REPEATABLE):
             figure.savefig(partial, format=format_name, dpi=DOTS_PER_INCH, metadata=METADATA[format_name])
-        partial.replace(path)
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return path

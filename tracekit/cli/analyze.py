@@ -14,7 +14,8 @@ import click
 
 from tracekit import plugins
 from tracekit.cli.parameters import TRACE
-from tracekit.errors import AnalysisError
+from tracekit.errors import AnalysisError, OutputError
+from tracekit.outputs import require_ending, writing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -116,6 +117,8 @@ def _run(
     from tracekit.cli.computing import computing
     from tracekit.derived import derive
 
+    if out is not None:
+        _require_place(out)
     traces = _opened(analysis, runs)
     with computing(scheduler) as compute:
         if no_cache:
@@ -193,16 +196,22 @@ def _print(report: Report, as_document: bool) -> None:
         print_report(report)
 
 
+def _require_place(path: Path) -> None:
+    """Refuse a file for the result before anything is computed; never put one in the place of a trace."""
+    require_ending(path, (".json", ".csv", ".zarr"))
+    if path.suffix == ".zarr" and path.exists():
+        raise OutputError(f"{path}: there is something here already; choose another name, or delete it")
+
+
 def _write(path: Path, result: xr.Dataset, report: Report) -> None:
     """Write the result in the format that the file's name asks for."""
     from tracekit.cli.output import as_json
 
-    if path.suffix == ".json":
-        path.write_text(as_json(report.numbers) + "\n")
-    elif path.suffix == ".csv":
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([report.columns, *report.rows])
-    elif path.suffix == ".zarr":
-        result.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
-    else:
-        raise click.UsageError(f"{path}: the name must end in .json, .csv or .zarr")
+    with writing(path):
+        if path.suffix == ".json":
+            path.write_text(as_json(report.numbers) + "\n")
+        elif path.suffix == ".csv":
+            with path.open("w", newline="") as file:
+                csv.writer(file).writerows([report.columns, *report.rows])
+        else:
+            result.to_zarr(path, mode="w-", zarr_format=3, consolidated=False)

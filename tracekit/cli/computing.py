@@ -63,13 +63,19 @@ def _threads(shown: bool) -> Iterator[None]:
 def _client(address: str) -> Any:
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         raise PluginError(
             f"--scheduler needs dask.distributed: install the `distributed` extra of tracekit-ml ({error})"
         ) from error
     try:
+        get_address_host_port(address)  # a Client made in vain leaves dask without a scheduler
         return Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise SchedulerError(
+            f"{address!r} is no address of a scheduler ({error}); they look like tcp://host:8786"
+        ) from error
+    except OSError as error:
         raise SchedulerError(
             f"{address}: no dask scheduler answers within {CONNECT_SECONDS} s ({error}); start one with "
             "`dask scheduler`, workers with `dask worker ADDRESS`, and give the address that it prints"

@@ -41,6 +41,9 @@ def derived(run: str, clearing: bool, as_document: bool) -> None:
     if as_document:
         click.echo(as_json({"results": [dataclasses.asdict(result) for result in found]}))
         return
+    if not found:
+        click.echo(f"{run}: nothing is kept.")
+        return
     rows = [(r.name, _parameters(r), r.written, size(r.n_bytes), _state(r)) for r in found]
     print_table(("name", "parameters", "written", "in memory", "state"), rows)
 

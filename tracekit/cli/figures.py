@@ -13,6 +13,7 @@ from tracekit import plugins
 from tracekit.cli.computing import FRESH, NO_CACHE, SCHEDULER, Compute, computing
 from tracekit.cli.parameters import TRACE
 from tracekit.errors import AnalysisError, TraceError
+from tracekit.outputs import make_folder
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,6 +65,7 @@ def figures(
     """
     from tracekit.reading.opening import open_trace
 
+    make_folder(out)
     traces = labelled([open_trace(run) for run in runs])
     with computing(scheduler, shown=False) as compute:
         make = partial(_computed, compute) if no_cache else partial(_kept, compute, fresh=fresh)
@@ -106,7 +108,7 @@ def draw_all(
     """Draw figures into a folder, and say of each where it is or why it cannot be drawn."""
     from tracekit.cli.progress import bar
 
-    chosen = names or plugins.names("tracekit.figures")
+    chosen = dict.fromkeys(names or plugins.names("tracekit.figures"))
     kinds = [plugins.load("tracekit.figures", name) for name in chosen]
     lines: list[str] = []
     n_drawn = 0
@@ -120,7 +122,7 @@ def draw_all(
             except (AnalysisError, TraceError) as error:
                 lines.append(f"  {kind.name}: not drawn: {error}")
             else:
-                files = kind.save(figure, out, kind.name, formats)
+                files = kind.save(figure, out, kind.name, tuple(dict.fromkeys(formats)))
                 n_drawn += 1
                 lines.append("  " + ", ".join(str(file) for file in files))
             progress.advance(task)

@@ -64,6 +64,6 @@ def main() -> None:
     """Run the command line; errors that we raise on purpose end in a message, not in a traceback."""
     try:
         cli()
-    except TracekitError as error:
+    except (TracekitError, OSError) as error:  # an OSError: a full disk behind stdout, say
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

@@ -43,8 +43,7 @@ def make_recorders(configuration: Configuration) -> list[Recorder]:
 
 def read_recorded_configuration(path: str) -> Configuration:
     """Read the configuration of a recorded run."""
-    from tracekit.format.documents import read_document
-    from tracekit.format.layout import METADATA
+    from tracekit.reading.opening import read_facts
     from tracekit.store import open_store
 
     try:
@@ -54,7 +53,7 @@ def read_recorded_configuration(path: str) -> Configuration:
     store = open_store(path)
     if not store.exists():
         raise TraceNotFoundError(f"{path}: there is nothing here to resume; check the path")
-    attributes = read_document(store, METADATA).get("attributes", {})
+    attributes = read_facts(store)
     if not isinstance(attributes.get("configuration"), dict):
         raise TraceError(f"{path}: holds no configuration, so it cannot be resumed from here")
     return parse_configuration(attributes["configuration"], origin=path)

@@ -11,6 +11,7 @@ import click
 from tracekit import plugins
 from tracekit.cli.computing import SCHEDULER
 from tracekit.cli.parameters import TRACE
+from tracekit.outputs import require_ending
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +64,10 @@ def table(
     """
     from tracekit.cli.computing import computing
     from tracekit.collection import open_traces
-    from tracekit.collection.tables import run_numbers, summary, write_table
+    from tracekit.collection.tables import ENDINGS, run_numbers, summary, write_table
 
+    for file in files:
+        require_ending(file, ENDINGS)
     chosen = [plugins.load("tracekit.metrics", name) for name in metrics or DEFAULT_METRICS]
     traces = open_traces(runs, kinds={metric.kind for metric in chosen}, skip_damaged=skip_damaged)
     with computing(scheduler):
@@ -102,7 +105,8 @@ def _shown(found: pd.DataFrame) -> tuple[list[str], list[list[Any]]]:
 
 def _notes(traces: xr.DataTree) -> list[str]:
     """Name the runs that are not whole, since a mean over them is not one over whole runs."""
-    notes = [f"{traces.attrs['n_runs']} runs. Of several runs: mean ± standard deviation over runs."]
+    counted = "1 run" if traces.attrs["n_runs"] == 1 else f"{traces.attrs['n_runs']} runs"
+    notes = [f"{counted}. Of several runs: mean ± standard deviation over runs."]
     for name, words in (("incomplete", "Not complete"), ("damaged", "Damaged"), ("left_out", "Left out")):
         for run, what in traces.attrs.get(name, {}).items():
             notes.append(f"{words}: {run}: {what}")

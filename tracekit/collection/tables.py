@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from tracekit.errors import AnalysisError, PluginError
+from tracekit.outputs import require_ending, writing
 from tracekit.plugins import suggestion
 from tracekit.protocols import Metric
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SPREAD = " sd"
 """Ends the name of the column with the standard deviation over runs."""
 
-WRITERS = (".csv", ".parquet", ".tex")
+ENDINGS = (".csv", ".parquet", ".tex")
 
 
 def run_numbers(traces: xr.DataTree, metrics: Sequence[Metric]) -> xr.Dataset:
@@ -83,7 +84,7 @@ def summary(numbers: xr.Dataset, by: Sequence[str]) -> pd.DataFrame:
         if setting not in known:
             raise AnalysisError(f"no setting {setting!r} to group by{suggestion(setting, known)}")
     frame = numbers.to_dataframe().reset_index()
-    groups = frame.groupby(list(by), dropna=False)
+    groups = frame.groupby(list(dict.fromkeys(by)), dropna=False)
     table = groups.size().rename("runs").to_frame()
     for name in names:
         table[name], table[f"{name}{SPREAD}"] = groups[name].mean(), groups[name].std()
@@ -95,8 +96,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
     Raises
     ------
-    AnalysisError
-        If the name ends otherwise.
+    OutputError
+        If the name ends otherwise, or the file system refuses.
     PluginError
         If a package is missing that the format needs.
     """
@@ -105,10 +106,10 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         ".parquet": lambda: table.to_parquet(path, index=False),
         ".tex": lambda: table.to_latex(path, index=False, float_format="%.4g", escape=True),
     }
-    if path.suffix not in writers:
-        raise AnalysisError(f"{path}: the name of a table must end in {', '.join(writers)}")
+    require_ending(path, ENDINGS)
     try:
-        writers[path.suffix]()
+        with writing(path):
+            writers[path.suffix]()
     except ImportError as error:
         raise PluginError(
             f"{path}: {path.suffix} needs a package that is not here: install the `tables` extra of "

@@ -100,6 +100,8 @@ def _why_missing(store: Store, key: str) -> str:
     for old in (".zgroup", ".zarray"):
         if store.get_range(f"{folder}/{old}".lstrip("/"), 0, 1) is not None:
             return f"not a trace: {folder or 'it'} is in the old Zarr format 2, which is never read"
+    if not any(store.children()):
+        return f"not a trace: it is a file, and a trace is a folder; there is no {key}"
     return f"not a trace, or a part of it is gone: there is no {key}"
 
 

@@ -16,9 +16,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracekit.errors import DamagedTraceError, NotATraceError, TraceInUseError, TraceRolledBackError
+from tracekit.errors import (
+    DamagedTraceError,
+    NotATraceError,
+    TraceError,
+    TraceInUseError,
+    TraceNotFoundError,
+    TraceRolledBackError,
+)
 from tracekit.format.codecs import Codec
-from tracekit.format.layout import COMMIT_KEY, METADATA, ArrayLayout
+from tracekit.format.layout import COMMIT_KEY, FORMAT, METADATA, ArrayLayout
 from tracekit.store import Store
 
 MARKER_LAYOUT = ArrayLayout(
@@ -56,15 +63,25 @@ def require_marker(store: Store) -> Marker:
 
     Raises
     ------
+    TraceNotFoundError
+        If there is nothing at all.
     NotATraceError
-        If there is none: the trace was never finished being made.
+        If there is none: it is no trace, or one that was never finished being made.
     """
     marker = read_marker(store)
     if marker is None or store.get(f"{COMMIT_KEY}/{METADATA}") is None:
-        raise NotATraceError(
-            f"{store.url}: its making was cut off before anything was recorded; delete it and start again"
-        )
+        raise _missing(store)
     return marker
+
+
+def _missing(store: Store) -> TraceError:
+    if not store.exists():
+        return TraceNotFoundError(f"{store.url}: there is nothing here; check the path")
+    if FORMAT.encode() not in (store.get(METADATA) or b""):
+        return NotATraceError(f"{store.url}: not a trace; check the path")
+    return NotATraceError(
+        f"{store.url}: its making was cut off before anything was recorded; delete it and start again"
+    )
 
 
 def write_marker(store: Store, marker: Marker, *, before: Collection[Marker | None]) -> None:

@@ -41,10 +41,12 @@ class FilesystemStore:
         self._url = url.rstrip("/")
         try:
             filesystem, root = url_to_fs(self._url, use_listings_cache=False)
-        except (ImportError, ValueError, OSError) as error:
+        except (ImportError, ValueError) as error:
             raise StoreError(
                 f"{self._url}: {self._url.partition('://')[0]}:// is not known ({error})"
             ) from error
+        except OSError as error:
+            raise StoreError(f"{self._url}: cannot be reached ({error}); check the URL") from error
         self._filesystem: Any = filesystem
         self._root = str(root).rstrip("/")
 

@@ -30,9 +30,11 @@ def open_store(path: str | os.PathLike[str], durability: Durability = "fsync") -
     Raises
     ------
     StoreError
-        If the URL names a kind of store that is not known, or no place in a bucket.
+        If the path is empty, or the URL names a kind of store that is not known, or no place in a bucket.
     """
     text = os.fspath(path)
+    if not text:
+        raise StoreError("the path is empty; give that of a trace, such as run.zarr")
     scheme, separator, rest = text.partition("://")
     if not separator:
         _refuse_flattened(text)

@@ -206,9 +206,11 @@ def _clear(store: Store, overwrite: bool, force_claim: bool) -> int:
         marker = read_marker(store)
         store.delete()
         return marker.generation + 1 if marker else 0
-    what = (
-        "there is a trace here already" if FORMAT.encode() in document else "there is something here already"
-    )
+    if FORMAT.encode() in document:
+        raise TraceExistsError(
+            f"{store.url}: there is a trace here already; choose another path, or replace it "
+            "(overwrite=True, --overwrite)"
+        )
     raise TraceExistsError(
-        f"{store.url}: {what}; choose another path, or delete it (overwrite deletes traces only)"
+        f"{store.url}: there is something here already, which is no trace; choose another path, or delete it"
     )

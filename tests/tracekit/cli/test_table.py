@@ -1,7 +1,6 @@
 """`tracekit table`: numbers of many runs by configuration, printed and written."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ from click.testing import CliRunner
 
 from analyses import recovery
 from tracekit import open_trace
-from tracekit.cli.main import cli, main
+from tracekit.cli.main import cli
 from tracekit.testing.written import write_example_trace
 
 
@@ -33,14 +32,6 @@ def call(*arguments, code=0):
     result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
     assert result.exit_code == code, (result.output, result.exception)
     return result.stdout
-
-
-def fails(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["tracekit", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code != 0
-    return capsys.readouterr().err
 
 
 def test_means_are_those_of_the_runs_of_a_configuration(runs, tmp_path):
@@ -105,14 +96,14 @@ def test_what_is_not_whole_is_named(runs, tmp_path):
         (("--out", "table.doc"), "must end in .csv, .parquet, .tex"),
     ],
 )
-def test_misspelt_names_are_told(runs, monkeypatch, capsys, words, message):
-    assert message in fails(monkeypatch, capsys, "table", f"{runs}/*.zarr", *words)
+def test_misspelt_names_are_told(runs, refused, words, message):
+    assert message in refused("table", f"{runs}/*.zarr", *words)
 
 
-def test_a_missing_package_is_named_with_its_extra(runs, monkeypatch, capsys, tmp_path):
+def test_a_missing_package_is_named_with_its_extra(runs, monkeypatch, refused, tmp_path):
     def refuse(*_, **__):
         raise ImportError("no jinja2 here")
 
     monkeypatch.setattr(pd.DataFrame, "to_latex", refuse)
-    message = fails(monkeypatch, capsys, "table", f"{runs}/*.zarr", "--out", tmp_path / "table.tex")
+    message = refused("table", f"{runs}/*.zarr", "--out", tmp_path / "table.tex")
     assert "`tables` extra" in message
