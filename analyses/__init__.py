@@ -15,6 +15,7 @@ from analyses.rotation import mantel, recovery_test
 from analyses.seeds import noise_ceiling, seeds_interval
 from analyses.similarity import cosine, cyclicity, distance, residual_cosine, residual_gram
 from analyses.statistics import statistics
+from analyses.traces import gram_of
 from analyses.trajectories import (
     displacement,
     effective_rank,
@@ -42,6 +43,7 @@ __all__ = [
     "forward_transfer",
     "general_learning",
     "gram",
+    "gram_of",
     "jonckheere",
     "kendall",
     "mantel",

@@ -123,11 +123,12 @@ def anchored_products(
     sample = values if isinstance(values, xr.DataArray) else _first(values)
     known = known if known is not None and _has_anchor(known["products"]) else None
     n_known = 0 if known is None else known.sizes[PLACES[0]]
-    take = partial(_products, dim=dim, n_known=n_known, block_bytes=block_bytes)
-    parts = _of_array(values, by, take) if isinstance(values, xr.DataArray) else _of_dataset(values, by, take)
-    products = xr.DataArray(parts[1], dims=(by, *PLACES), coords={by: np.array(parts[0], object)})
-    if known is not None:
-        products = _with_known(known["products"], products)
+    if known is not None and n_known > sample.sizes[dim]:
+        products = known["products"]
+    else:
+        take = partial(_products, dim=dim, n_known=n_known, block_bytes=block_bytes)
+        products = _by_label(values, by, take)
+        products = products if known is None else _with_known(known["products"], products)
     coordinates = {str(name): each.variable for name, each in sample.coords.items() if each.dims == (dim,)}
     units = squared(units_of(sample))
     return products.assign_attrs(units=units).to_dataset(name="products").assign_coords(coordinates)
@@ -175,6 +176,15 @@ def _first(values: xr.Dataset) -> xr.DataArray:
     if not values.data_vars:
         raise AnalysisError("expected at least one variable, found an empty Dataset; choose what to compare")
     return next(iter(values.data_vars.values()))
+
+
+def _by_label(values: xr.DataArray | xr.Dataset, by: By, take: Take) -> xr.DataArray:
+    """Give the products of each label, dims (`by`, place, place_other)."""
+    if isinstance(values, xr.DataArray):
+        labels, products = _of_array(values, by, take)
+    else:
+        labels, products = _of_dataset(values, by, take)
+    return xr.DataArray(products, dims=(by, *PLACES), coords={by: np.array(labels, object)})
 
 
 def _of_array(values: xr.DataArray, by: By, take: Take) -> tuple[list[str], Any]:

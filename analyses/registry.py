@@ -8,12 +8,11 @@ import xarray as xr
 
 from analyses import reports
 from analyses.commands.parts import RESAMPLING_OPTIONS, VALUE_OPTIONS, Loss, with_adjusted
-from analyses.grams import gram
 from analyses.inference import order_test, recovery_interval
 from analyses.kernels.inference import Alternative, Method
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.similarity import cosine, cyclicity, distance, residual_cosine, residual_gram
-from analyses.traces import losses_of, order_of, tensors_of
+from analyses.traces import gram_of, losses_of, order_of
 from analyses.trajectories import (
     displacement,
     effective_rank,
@@ -84,20 +83,17 @@ def build_similarity(
     """Build the similarity between all visits, and its profile over lags."""
     (trace,) = traces
     n_tasks = int(trace.attrs["n_tasks"])
-    values = tensors_of(trace, kind, select)
-    matrix = _similarity(values, metric, n_tasks)
+    matrix = _similarity(gram_of(trace, kind, select, center=metric != "cosine"), metric, n_tasks)
     profile = cyclicity(matrix, period=n_tasks).rename(similarity="mean_similarity")
     return profile.assign(similarity=matrix).assign_attrs(
         kind=kind, select=select or "", metric=metric, n_tasks=n_tasks, order=order_of(trace)
     )
 
 
-def _similarity(values: xr.DataArray, metric: Metric, n_tasks: int) -> xr.DataArray:
+def _similarity(gram: xr.DataArray, metric: Metric, n_tasks: int) -> xr.DataArray:
     if metric == "residual-cosine":
-        return residual_cosine(values, window=n_tasks)
-    if metric == "distance":
-        return distance(gram(values))
-    return cosine(gram(values, center=metric == "centered-cosine"))
+        return residual_cosine(gram, window=n_tasks)
+    return distance(gram) if metric == "distance" else cosine(gram)
 
 
 def build_trajectory(
@@ -109,7 +105,7 @@ def build_trajectory(
 ) -> xr.Dataset:
     """Build principal components of a path or of its residuals, and the lengths and turns of its steps."""
     (trace,) = traces
-    matrix = gram(tensors_of(trace, kind, select))
+    matrix = gram_of(trace, kind, select)
     seen = residual_gram(matrix, window=int(trace.attrs["n_tasks"])) if residuals else matrix
     return (
         pca(seen, n_components=n_components)

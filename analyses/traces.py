@@ -6,9 +6,12 @@ from collections.abc import Collection
 
 import xarray as xr
 
+import tracekit
+from analyses.grams import PLACES, anchored_products, gram_of_products
+from analyses.groups import By
 from analyses.inputs import coordinate, per_visit
-from tracekit import flat
 from tracekit.errors import AnalysisError
+from tracekit.measures import Measure, measured
 
 PAIRWISE = "pairwise_recovery"
 
@@ -30,7 +33,39 @@ def tensors_of(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArra
             f"{path_of(trace)}: expected {kind!r}, found {_listed(known)}; "
             "record it, or choose one of those found"
         )
-    return per_visit(flat(trace, kind, select=select))
+    return per_visit(tracekit.flat(trace, kind, select=select))
+
+
+def gram_of(
+    trace: xr.DataTree, kind: str, select: str | None = None, *, by: By = "model", center: bool = True
+) -> xr.DataArray:
+    """Give the Gram matrix between visits of a kind, dims ([by,] visit, visit_other); see `analyses.gram`.
+
+    Lazy; within `tracekit.derived.keep_measures` it is computed once, kept with the trace, and extended when
+    visits have been added. Raw and centered ones come from the same.
+
+    Examples
+    --------
+    >>> from tracekit.testing import synthetic_trace
+    >>> gram_of(synthetic_trace(), "weights", by="parameter").dims
+    ('parameter', 'visit', 'visit_other')
+    """
+    return gram_of_products(measured(GRAM, trace, kind=kind, select=select, by=by), center=center)
+
+
+def _values(trace: xr.DataTree, *, kind: str, select: str | None, by: By) -> xr.DataArray:
+    return tensors_of(trace, kind, select)
+
+
+def _products(
+    values: xr.DataArray, known: xr.Dataset | None, n_known: int, *, kind: str, select: str | None, by: By
+) -> xr.Dataset:
+    first = None if known is None else known[["products"]].isel(dict.fromkeys(PLACES, slice(n_known + 1)))
+    # parts of rows of visits are kept, and not all visits of a part, which may be more than fits a chunk
+    return anchored_products(values, by=by, known=first).transpose(PLACES[0], ...)
+
+
+GRAM = Measure("gram", _values, _products)
 
 
 def pairwise_recovery_of(trace: xr.DataTree, first_epoch: int = 0) -> xr.DataArray:

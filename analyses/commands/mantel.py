@@ -10,7 +10,7 @@ from analyses.grams import OTHER
 from analyses.inputs import coordinate
 from analyses.rotation import mantel
 from analyses.similarity import residual_cosine
-from analyses.traces import order_of, path_of, tensors_of
+from analyses.traces import gram_of, order_of, path_of
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report
 
@@ -32,7 +32,7 @@ def build(
 
 
 def _between_visits(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArray:
-    return residual_cosine(tensors_of(trace, kind, select), window=int(trace.attrs["n_tasks"]))
+    return residual_cosine(gram_of(trace, kind, select), window=int(trace.attrs["n_tasks"]))
 
 
 def _at_shared_visits(

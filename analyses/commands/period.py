@@ -5,10 +5,9 @@ from __future__ import annotations
 import xarray as xr
 
 from analyses.commands.parts import VALUE_OPTIONS, numbers_of, rows_of, subject_of, titled
-from analyses.grams import gram
 from analyses.periods import period
 from analyses.similarity import cosine
-from analyses.traces import order_of, tensors_of
+from analyses.traces import gram_of, order_of
 from tracekit.protocols import Analysis, Report
 
 SHOWN = 8
@@ -17,7 +16,7 @@ SHOWN = 8
 def build(*traces: xr.DataTree, kind: str = "weights", select: str | None = None) -> xr.Dataset:
     """Build the prominence of every period, from the centered cosine between visits."""
     (trace,) = traces
-    result = period(cosine(gram(tensors_of(trace, kind, select))))
+    result = period(cosine(gram_of(trace, kind, select)))
     facts = {"kind": kind, "select": select or "", "order": order_of(trace)}
     return result.assign_attrs(facts, n_tasks=int(trace.attrs["n_tasks"]))
 

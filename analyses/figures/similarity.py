@@ -18,10 +18,9 @@ from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground
 from analyses.figures.sheet import Layout, sheet
-from analyses.grams import gram
-from analyses.inputs import SKETCH, as_recorded, per_visit
+from analyses.inputs import SKETCH, as_recorded
 from analyses.similarity import cosine, residual_cosine
-from tracekit import flat
+from analyses.traces import gram_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,26 +46,26 @@ class Heatmap:
     kind: str
     measure: str
     explanation: str
-    similarity: Callable[[xr.DataArray, int], xr.DataArray]
+    similarity: Callable[[xr.DataTree, str], xr.DataArray]
 
 
 WEIGHTS = Heatmap(
     "weights",
     "cosine of weight residuals",
     "The residual of a visit is its weights less their mean over one epoch of visits around it.",
-    lambda values, n_tasks: residual_cosine(values, window=n_tasks),
+    lambda tree, kind: residual_cosine(gram_of(tree, kind), window=int(tree.attrs["n_tasks"])),
 )
 ACTIVATIONS = Heatmap(
     "activations",
     "centered cosine of activations",
     "Activations of all probes and modules in one row, less their mean over visits.",
-    lambda values, n_tasks: cosine(gram(values, center=True)),
+    lambda tree, kind: cosine(gram_of(tree, kind)),
 )
 GRADIENTS = Heatmap(
     "gradients",
     "cosine of gradients",
     "Gradient of the first update of each visit, all parameters in one row.",
-    lambda values, n_tasks: cosine(gram(values, center=False)),
+    lambda tree, kind: cosine(gram_of(tree, kind, center=False)),
 )
 
 
@@ -106,8 +105,7 @@ def build(traces: Mapping[str, xr.DataTree], heatmap: Heatmap) -> xr.Dataset:
 
 
 def _of_run(tree: xr.DataTree, heatmap: Heatmap) -> xr.Dataset:
-    values = per_visit(flat(tree, as_recorded(tree, heatmap.kind, SKETCH)))
-    similarity = heatmap.similarity(values, int(tree.attrs["n_tasks"]))
+    similarity = heatmap.similarity(tree, as_recorded(tree, heatmap.kind, SKETCH))
     return similarity.to_dataset(name="similarity")
 
 

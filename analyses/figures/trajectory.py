@@ -18,11 +18,10 @@ from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined
 from analyses.figures.sheet import Layout, Sheet, sheet
-from analyses.grams import gram
 from analyses.inputs import SKETCH, as_recorded
 from analyses.similarity import residual_gram
+from analyses.traces import gram_of
 from analyses.trajectories import pca
-from tracekit import flat
 
 LAYOUT = Layout(width=3.3, height=3.2, beside=0.9)
 N_COMPONENTS = 2
@@ -38,23 +37,23 @@ NOTE = "Each run has its own principal components (PC), in units of the weights;
 
 @dataclass(frozen=True)
 class Plane:
-    """What the path is of, and how it is called; `gram` makes its Gram matrix, given the number of tasks."""
+    """What the path is of, and how it is called; `seen` makes its Gram matrix of that of the weights."""
 
     heading: str
     explanation: str
-    gram: Callable[[xr.DataArray, int], xr.DataArray]
+    seen: Callable[[xr.DataArray, int], xr.DataArray]
 
 
 WEIGHTS = Plane(
     "Trajectory of the weights in their principal plane",
     "No colour: before any training.",
-    lambda values, n_tasks: gram(values),
+    lambda gram, n_tasks: gram,
 )
 RESIDUALS = Plane(
     "Trajectory of the weight residuals in their principal plane",
     "The residual of a visit is its weights less their mean over one epoch of visits around it: the drift is "
     "gone, the cycle stays. Visits without a whole epoch around them have none.",
-    lambda values, n_tasks: residual_gram(values, window=n_tasks),
+    lambda gram, n_tasks: residual_gram(gram, window=n_tasks),
 )
 
 
@@ -94,8 +93,8 @@ def build(traces: Mapping[str, xr.DataTree], plane: Plane = WEIGHTS) -> xr.Datas
 
 def _of_run(tree: xr.DataTree, plane: Plane) -> xr.Dataset:
     kind, n_tasks = as_recorded(tree, "weights", SKETCH), int(tree.attrs["n_tasks"])
-    values = flat(tree, kind)
-    components = pca(plane.gram(values, n_tasks), n_components=min(N_COMPONENTS, values.sizes["visit"]))
+    gram = gram_of(tree, kind)
+    components = pca(plane.seen(gram, n_tasks), n_components=min(N_COMPONENTS, gram.sizes["visit"]))
     position = tree[kind]["position"]
     phase = position.where(position >= 0) / n_tasks
     return components[["scores", "explained_variance_ratio"]].assign(phase=phase.drop_vars("position"))

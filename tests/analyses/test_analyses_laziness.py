@@ -85,6 +85,7 @@ PUBLIC = {
     "displacement": lambda tree: analyses.displacement(analyses.gram(values(tree))),
     "distance": lambda tree: analyses.distance(analyses.gram(values(tree))),
     "gram": lambda tree: analyses.gram(tree["activations"].to_dataset()),
+    "gram_of": lambda tree: analyses.gram_of(tree, "weights", by="parameter"),
     "online_loss": lambda tree: analyses.online_loss(losses(tree)),
     "order_test": lambda tree: analyses.order_test(scores(tree), scores(tree), n_resamples=20),
     "pca": lambda tree: analyses.pca(analyses.gram(values(tree))),

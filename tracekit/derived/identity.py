@@ -15,7 +15,9 @@ from typing import Any
 
 import xarray as xr
 
+from tracekit.format.checks import checking, entry, mapping
 from tracekit.format.codecs import checksum
+from tracekit.format.documents import read_document
 from tracekit.format.layout import METADATA
 from tracekit.format.marker import read_marker
 from tracekit.store import Store, open_store
@@ -87,6 +89,27 @@ def source(trace: xr.DataTree) -> dict[str, Any]:
         "committed": int(trace.attrs["snapshots_committed"]),
         "kinds": {name: _index_checksum(store, name) for name in sorted(trace.children)},
     }
+
+
+def read_identity(store: Store, group: str) -> Identity:
+    """Read of what a kept result is the result.
+
+    Raises
+    ------
+    TraceError
+        If it is not there, or not as it was written.
+    """
+    attributes = read_document(store, f"{group}/{METADATA}")["attributes"]
+    with checking(f"{store.url}/{group}/{METADATA}"):
+        return parse_identity(attributes)
+
+
+def parse_identity(attributes: Mapping[str, Any]) -> Identity:
+    """Give the identity from the attributes of a kept result; a `MalformedError` if it is none."""
+    record = mapping(entry(attributes, "identity", "attributes"), "identity")
+    fields = {name: entry(record, name, "identity") for name in ("name", "parameters", "code", "sources")}
+    sources = tuple(mapping(found, "source") for found in fields.pop("sources"))
+    return Identity(**fields, sources=sources)
 
 
 @functools.cache

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import xarray as xr
 
-from tracekit.derived.datasets import read_dataset, write_dataset
-from tracekit.derived.identity import Identity, identity
-from tracekit.derived.places import entries, places, prepare, remove
-from tracekit.errors import TraceError, TraceWarning
-from tracekit.format.layout import DERIVED
-from tracekit.store import Store
-
-Compute = Callable[[xr.Dataset], xr.Dataset]
+from tracekit.derived.extending import Compute, keep_measures
+from tracekit.derived.identity import identity
+from tracekit.derived.places import places
+from tracekit.derived.storing import find, keep
 
 
 def derive(
@@ -34,7 +27,8 @@ def derive(
 
     Functions that have no source file, typed into an interpreter, are always computed, and not kept.
     A result is computed again when its parameters, any source file of the package of `build`, or the data has
-    changed: other visits committed, visits dropped, another run. See `tracekit.derived.identity`.
+    changed: other visits committed, visits dropped, another run. See `tracekit.derived.identity`. If `build`
+    asks for measures (`tracekit.measures`), they are kept in place of the result.
 
     Parameters
     ----------
@@ -75,39 +69,11 @@ def derive(
     """
     wanted = identity(name, parameters, code_of or build, traces)
     stores = places(traces[0].attrs["path"], traces[0].attrs["run_id"])
-    found = None if fresh or not wanted.code else _kept(stores, wanted)
+    found = None if fresh or not wanted.code else find(stores, wanted)
     if found is not None:
         return found
-    result = compute(build(*traces, **parameters))
-    if wanted.code:
-        _keep(stores, wanted, result)
+    with keep_measures(compute, fresh=fresh) as session:
+        result = compute(build(*traces, **parameters))
+    if wanted.code and not session.kept:
+        keep(stores, wanted, result)
     return result
-
-
-def _kept(stores: Sequence[Store], wanted: Identity) -> xr.Dataset | None:
-    """Give a result from the first place that has it whole."""
-    for store in stores:
-        with contextlib.suppress(TraceError):
-            return read_dataset(store, f"{DERIVED}/{wanted.key}")
-    return None
-
-
-def _keep(stores: Sequence[Store], wanted: Identity, result: xr.Dataset) -> None:
-    """Keep a result in the first place that takes it, and remove those that it replaces."""
-    problems = []
-    for store in stores:
-        try:
-            prepare(store)
-            write_dataset(store, f"{DERIVED}/{wanted.key}", result, {"identity": asdict(wanted)})
-            _remove_older(store, wanted)
-        except OSError as error:
-            problems.append(f"{store.url}: {error}")
-        else:
-            return
-    warnings.warn(f"{wanted.name} could not be kept: {'; '.join(problems)}", TraceWarning, stacklevel=3)
-
-
-def _remove_older(store: Store, wanted: Identity) -> None:
-    for group in list(entries(store)):
-        if group.startswith(f"{DERIVED}/{wanted.family}-") and group != f"{DERIVED}/{wanted.key}":
-            remove(store, group)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tracekit.derived.identity import Identity, code_version, source
+from tracekit.derived.identity import Identity, code_version, parse_identity, source
 from tracekit.derived.places import entries, places, remove
 from tracekit.errors import TraceError
 from tracekit.format.checks import checking, entry, mapping
@@ -80,7 +80,7 @@ def _described(store: Store, group: str) -> KeptResult:
     try:
         attributes = read_document(store, f"{group}/{METADATA}")["attributes"]
         with checking(f"{url}/{METADATA}"):
-            then = _identity(mapping(entry(attributes, "identity", "attributes"), "identity"))
+            then = parse_identity(attributes)
             index = mapping(entry(attributes, "dataset", "attributes"), "dataset")
         layouts = [read_layout(store, f"{group}/{name}") for name in index.get("arrays", [])]
     except TraceError as error:
@@ -96,12 +96,6 @@ def _n_bytes(shape: tuple[int, ...], itemsize: int) -> int:
     for size in shape:
         n_values *= size
     return n_values * itemsize
-
-
-def _identity(record: Mapping[str, Any]) -> Identity:
-    fields = {name: entry(record, name, "identity") for name in ("name", "parameters", "code", "sources")}
-    sources = tuple(mapping(found, "source") for found in fields.pop("sources"))
-    return Identity(**fields, sources=sources)
 
 
 def _stale(then: Identity) -> tuple[str, ...]:
