@@ -74,7 +74,7 @@ def write_row(
 ) -> None:
     """Write one row, dims ([middle,] element), or the objects that begin in some columns of it.
 
-    Beside the row, a chunk at a time takes memory.
+    Beside the row, a few chunks at a time take memory.
     """
     for key, pieces in encode_row(layout, row, values, columns):
         store.put_pieces(key, pieces)

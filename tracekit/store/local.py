@@ -18,6 +18,7 @@ from tracekit.errors import StoreError
 from tracekit.store.base import Buffer, Durability
 from tracekit.store.guard import Guard
 from tracekit.store.objects import OpenFile, open_file
+from tracekit.store.pieces import write_pieces
 
 PARTIAL = ".{}.{}.partial"
 LOCK_SECONDS = 30
@@ -76,14 +77,13 @@ class LocalStore:
         self.put_pieces(key, (data,))
 
     def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
-        """Write beside, piece by piece, flush to disk, rename into place."""
+        """Write beside, some pieces at a time, flush to disk, rename into place."""
         path = self.root / key
         temporary = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex))
         self._make_folder(path.parent)
         try:
             with temporary.open("wb", buffering=0) as file:
-                for piece in pieces:
-                    _write_all(file.fileno(), piece)
+                write_pieces(file.fileno(), pieces)
                 if self.durability == "fsync":
                     os.fsync(file.fileno())
             temporary.replace(path)
@@ -193,12 +193,6 @@ class LocalStore:
             folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
                 self._unsynced.update(parent for parent in (folder, *folder.parents) if parent != Path("/"))
-
-
-def _write_all(descriptor: int, data: Buffer) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,51 @@
+"""Writing to a file what comes in pieces: many of them with each call of the system."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from tracekit.store.base import Buffer
+
+TOGETHER_BYTES = 2 << 20
+MOST_TOGETHER = 512  # systems take 1,024 pieces with a call
+
+
+def write_pieces(descriptor: int, pieces: Iterable[Buffer]) -> None:
+    """Write pieces to a file one after another.
+
+    Chunks with a checksum of four bytes behind each would make every write begin in the middle of a page,
+    which takes a quarter more time; together they make few writes. Up to `TOGETHER_BYTES` and a piece are
+    kept meanwhile.
+    """
+    for together in _gathered(pieces):
+        _write_all(descriptor, together)
+
+
+def _gathered(pieces: Iterable[Buffer]) -> Iterator[list[memoryview]]:
+    together: list[memoryview] = []
+    n_bytes = 0
+    for piece in pieces:
+        together.append(memoryview(piece).cast("B"))
+        n_bytes += len(together[-1])
+        if n_bytes >= TOGETHER_BYTES or len(together) == MOST_TOGETHER:
+            yield together
+            together, n_bytes = [], 0
+    yield together
+
+
+def _write_all(descriptor: int, pieces: list[memoryview]) -> None:
+    """Write pieces; go on where a write is cut short, by a signal, a limit or a disk that is all but full."""
+    while pieces:
+        pieces = _beyond(pieces, os.writev(descriptor, pieces))
+
+
+def _beyond(pieces: list[memoryview], n_bytes: int) -> list[memoryview]:
+    """Leave out the first bytes, and what is empty."""
+    rest = []
+    for piece in pieces:
+        skipped = min(n_bytes, len(piece))
+        n_bytes -= skipped
+        if skipped < len(piece):
+            rest.append(piece[skipped:])
+    return rest
