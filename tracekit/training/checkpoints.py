@@ -124,6 +124,8 @@ def restore(run: Run, path: str | PathLike[str]) -> Run:
     ------
     TraceError
         If the checkpoint is of another model or optimizer; every difference is named.
+    DamagedTraceError
+        If its parts do not fit together, though none is damaged.
 
     Examples
     --------
@@ -144,7 +146,7 @@ def restore(run: Run, path: str | PathLike[str]) -> Run:
     carried = {
         name.removeprefix(CARRIED): tensors.pop(name) for name in list(tensors) if name.startswith(CARRIED)
     }
-    _restore(run, document, tensors, store.url)
+    _restore(run, document, tensors, f"{store.url}/{key_of(number, DOCUMENT)}")
     return replace(run, snapshots=number + 1, carried=carried)
 
 
@@ -166,7 +168,8 @@ def _newest_sound(store: Store) -> tuple[int, dict[str, Any], dict[str, torch.Te
 
 def _warn(damaged: list[str], then: str) -> None:
     if damaged:
-        warnings.warn(f"{'; '.join(damaged)}; {then}", TraceWarning, stacklevel=4)
+        repair = "`tracekit verify RUN --repair` removes what is damaged"
+        warnings.warn(f"{'; '.join(damaged)}; {then} ({repair})", TraceWarning, stacklevel=4)
 
 
 def _read(store: Store, number: int) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -182,11 +185,17 @@ def _read(store: Store, number: int) -> tuple[dict[str, Any], dict[str, torch.Te
         raise DamagedTraceError(f"{place}: cannot be read ({type(error).__name__}: {error})") from error
 
 
-def _restore(run: Run, document: dict[str, Any], tensors: dict[str, torch.Tensor], url: str) -> None:
-    found = list(differences(document["model"], signature(run.model), "model"))
-    kind = type(run.optimizer).__name__
-    found += differences(document["optimizer"]["kind"], kind, "optimizer")
-    if found:
-        raise TraceError(f"{url}: the checkpoint is of another model or optimizer:\n{listed(found)}")
-    restore_model(run.model, tensors)
-    restore_optimizer(run.optimizer, document["optimizer"], tensors)
+def _restore(run: Run, document: dict[str, Any], tensors: dict[str, torch.Tensor], place: str) -> None:
+    try:
+        found = list(differences(document["model"], signature(run.model), "model"))
+        kind = type(run.optimizer).__name__
+        found += differences(document["optimizer"]["kind"], kind, "optimizer")
+        if found:
+            raise TraceError(f"{place}: the checkpoint is of another model or optimizer:\n{listed(found)}")
+        restore_model(run.model, tensors)
+        restore_optimizer(run.optimizer, document["optimizer"], tensors)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise DamagedTraceError(
+            f"{place}: the JSON object, the tensors and the model do not fit together "
+            f"({type(error).__name__}: {error}); it was not written by this program: remove its folder"
+        ) from error

@@ -6,15 +6,25 @@ import pytest
 import torch
 import zarr
 from click.testing import CliRunner
+from safetensors.torch import save
 
 from recorders import LossRecorder, WeightRecorder
 from tracekit import Recording, open_trace
+from tracekit.checking.verify import verify
 from tracekit.cli.rollback import rollback as rollback_command
 from tracekit.cli.train import train as train_command
 from tracekit.errors import TraceError, TraceWarning
-from tracekit.format.checkpoints import DOCUMENT, TENSORS, checkpoint_numbers, key_of
+from tracekit.format.checkpoints import (
+    DOCUMENT,
+    TENSORS,
+    checkpoint_document,
+    checkpoint_numbers,
+    key_of,
+    put_checkpoint,
+)
 from tracekit.store import LocalStore
 from tracekit.training import Checkpoints, load_configuration, prepare, restore, train
+from tracekit.training.states import signature
 
 TIED = "model={kind: config, config: {model_type: gpt2, n_embd: 8, n_head: 2, n_layer: 1, n_positions: 32}}"
 KINDS = {
@@ -109,23 +119,123 @@ def test_the_last_two_are_kept_and_no_zarr_reader_meets_them(tiny, tmp_path):
     assert not [name for name in names if "checkpoint" in name or "claim" in name]
 
 
-@pytest.mark.parametrize("damaged", [TENSORS, DOCUMENT])
-@pytest.mark.parametrize("how", ["flipped", "cut", "gone"])
-def test_a_damaged_checkpoint_is_passed_over(tiny, tmp_path, damaged, how):
+FOUND = {
+    (TENSORS, "flipped"): r"the checksum does not match",
+    (TENSORS, "cut"): r"the checksum does not match",
+    (TENSORS, "empty"): r"the checksum does not match",
+    (TENSORS, "gone"): r"missing; not a whole checkpoint",
+    (DOCUMENT, "flipped"): r"its content does not match its checksum",
+    (DOCUMENT, "cut"): r"not the JSON object of a checkpoint \(JSONDecodeError",
+    (DOCUMENT, "empty"): r"not the JSON object of a checkpoint \(JSONDecodeError",
+    (DOCUMENT, "gone"): r"missing; not a whole checkpoint",
+}
+
+
+def damage(file, how):
+    data = bytearray(file.read_bytes())
+    place = data.index(b"crc32c") + 12 if file.name == DOCUMENT else len(data) // 2
+    data[place] ^= 1
+    file.unlink()
+    if how != "gone":
+        file.write_bytes({"flipped": data, "cut": data[: len(data) // 2], "empty": b""}[how])
+
+
+def test_a_damaged_checkpoint_is_passed_over(tiny, tmp_path):
+    path, run = tmp_path / "run.zarr", tiny()
+    cut_off(tiny(), path, after=3)
+    for (name, how), found in FOUND.items():
+        sound = (path / key_of(3, name)).read_bytes()
+        damage(path / key_of(3, name), how)
+        then = r"; an older state is taken, that after visit 2 \(.*--repair"
+        with pytest.warns(TraceWarning, match=f"/commit/checkpoint/3/{name}: {found}.*{then}"):
+            assert restore(run, path).snapshots == 3
+        (path / key_of(3, name)).write_bytes(sound)
+    assert restore(run, path).snapshots == 4
+
+
+def test_where_all_are_damaged_the_run_begins_anew(tiny, tmp_path):
     path = tmp_path / "run.zarr"
     cut_off(tiny(), path, after=3)
-    file = path / key_of(3, damaged)
-    data = bytearray(file.read_bytes())
-    middle = data.index(b"crc32c") + 12 if damaged == DOCUMENT else len(data) // 2
-    data[middle] ^= 1
-    if how == "gone":
-        file.unlink()
-    else:
-        file.write_bytes(data if how == "flipped" else data[: len(data) // 2])
+    damage(path / key_of(3, DOCUMENT), "cut")
+    damage(path / key_of(2, TENSORS), "gone")
+    told = r"checkpoint/3/state\.json: .*checkpoint/2/state\.safetensors: missing.*begins anew and repeats"
+    with pytest.warns(TraceWarning, match=told):
+        assert restore(tiny(), path).snapshots == 0
 
-    with pytest.warns(TraceWarning, match="an older state is taken"):
+
+@pytest.mark.parametrize("n_damaged", [1, 2])
+def test_a_run_resumed_past_damaged_checkpoints_ends_with_the_same_bits(tiny, tmp_path, n_damaged):
+    path = tmp_path / "run.zarr"
+    whole = tiny()
+    train(whole, [recording(tmp_path / "whole.zarr")])
+    cut_off(tiny(), path, after=4)
+    for number in (4, 3)[:n_damaged]:
+        damage(path / key_of(number, TENSORS), "flipped")
+    with pytest.warns(TraceWarning, match="the checksum does not match"):
         run = restore(tiny(), path)
-    assert run.snapshots == 3
+    assert run.snapshots == {1: 4, 2: 0}[n_damaged]
+    train(run, [recording(path, resume=True)])
+    assert same(state(run), state(whole))
+    assert verify(path).faults == ()
+
+
+def damaged_copies(data, step):
+    """Give data cut off at many places, and with one bit flipped at many."""
+    for place in range(0, len(data), step):
+        yield data[:place]
+        yield data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        (TENSORS, 1009),
+        (DOCUMENT, 61),
+        pytest.param(TENSORS, 17, marks=pytest.mark.slow),
+        pytest.param(DOCUMENT, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_no_damage_gives_another_state(tiny, tmp_path, name, step):
+    """It is passed over, or changes nothing that is said: a blank in JSON, say."""
+    path = tmp_path / "run.zarr"
+    cut_off(tiny(), path, after=3)
+    sound, file, run = state(restore(tiny(), path)), path / key_of(3, name), tiny()
+    copies = list(damaged_copies(file.read_bytes(), step))
+    n_found = 0
+    for data in copies:
+        file.write_bytes(data)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", TraceWarning)
+            restored = restore(run, path)
+        n_found += bool(told)
+        if told:
+            assert (restored.snapshots, name in str(told[0].message)) == (3, True)
+        else:
+            assert restored.snapshots == 4
+            assert same(state(restored), sound)
+    assert n_found == len(copies) if name == TENSORS else n_found > 0.8 * len(copies)
+
+
+ODD = [
+    {},
+    {"model": []},
+    {"optimizer": {"kind": "SGD"}},
+    {"optimizer": {"kind": "SGD", "groups": [], "values": {}, "devices": {}}},
+    {"optimizer": {"kind": "SGD", "groups": [{}], "values": {"optimizer.99.x": 1}, "devices": {}}},
+    {"optimizer": {"kind": "SGD", "groups": [{}], "values": {}, "devices": {"optimizer": "cpu"}}},
+]
+
+
+def test_what_does_not_fit_together_is_named(tiny, tmp_path):
+    """Sealed, and not what this program writes."""
+    path, run = tmp_path / "run.zarr", tiny()
+    cut_off(tiny(), path, after=3)
+    for facts in ODD:
+        tensors = save({"model.other": torch.zeros(2)})
+        document = checkpoint_document({"model": signature(run.model), **facts}, tensors)
+        put_checkpoint(LocalStore(path), 3, [(TENSORS, tensors), (DOCUMENT, document)])
+        with pytest.raises(TraceError, match=r"3/state\.json: the (JSON object|checkpoint is of another)"):
+            restore(run, path)
 
 
 def test_a_checkpoint_of_what_was_not_committed_is_not_used(tiny, tmp_path):
