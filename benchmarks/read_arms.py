@@ -12,10 +12,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 import zarr
 
 from tracekit import Field, load, open_trace
@@ -45,8 +46,11 @@ def reads(fields: Sequence[Field], megabyte: str, kilobyte: str) -> list[Read]:
     return [
         Read("everything", 2, "all", None, _row),
         Read("one visit, as a row", 2, "one", None, _row),
-        Read(f"one visit, {len(fields)} variables, tracekit.load", 2, "one", every, _loaded),
-        Read(f"one visit, {len(fields)} variables, xarray's load", 2, "one", every, _named),
+        *(
+            Read(f"one visit, {len(fields)} variables, {how}{option}", 2, "one", every, _named(chunks, read))
+            for option, chunks in ((", chunks=None", None), ("", "auto"))
+            for how, read in (("tracekit.load", load), ("xarray's load", xr.Dataset.load))
+        ),
         Read("a parameter of 1 MB, all visits", 3, "all", (megabyte,), _parameter(megabyte)),
         Read("a parameter of 1 KB, all visits", 50, "all", (kilobyte,), _parameter(kilobyte)),
     ]
@@ -100,14 +104,14 @@ def _row(path: Path) -> Callable[[Any], Any]:
     return lambda visit: values.isel(visit=visit).values
 
 
-def _named(path: Path) -> Callable[[Any], Any]:
-    weights = open_trace(path)["weights"].to_dataset()
-    return lambda visit: weights.isel(visit=visit).load()
+def _named(
+    chunks: Literal["auto"] | None, read: Callable[[xr.Dataset], xr.Dataset]
+) -> Callable[[Path], Callable[[Any], Any]]:
+    def traced(path: Path) -> Callable[[Any], Any]:
+        weights = open_trace(path, chunks=chunks)["weights"].to_dataset()
+        return lambda visit: read(weights.isel(visit=visit))
 
-
-def _loaded(path: Path) -> Callable[[Any], Any]:
-    weights = open_trace(path)["weights"].to_dataset()
-    return lambda visit: load(weights.isel(visit=visit))
+    return traced
 
 
 def _parameter(name: str) -> Callable[[Path], Callable[[Any], Any]]:

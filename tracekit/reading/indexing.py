@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 def full_key(key: Any, ndim: int) -> tuple[Any, ...]:
@@ -20,6 +22,17 @@ def full_key(key: Any, ndim: int) -> tuple[Any, ...]:
         at = next(place for place, part in enumerate(parts) if part is Ellipsis)
         parts = (*parts[:at], *(slice(None),) * (ndim - len(parts) + 1), *parts[at + 1 :])
     return (*parts, *(slice(None),) * (ndim - len(parts)))
+
+
+def is_whole(parts: Sequence[Any]) -> bool:
+    """Say whether parts of a key leave nothing out.
+
+    Examples
+    --------
+    >>> is_whole((slice(None), slice(None))), is_whole((slice(1, None),)), is_whole((0,))
+    (True, False, False)
+    """
+    return all(isinstance(part, slice) and part == slice(None) for part in parts)
 
 
 def span(part: Any, size: int) -> range:
@@ -53,3 +66,17 @@ def within(part: Any, stretch: range) -> Any:
     if np.ndim(part) == 0:
         return 0
     return np.asarray(part) - stretch.start
+
+
+def take(values: npt.NDArray[Any], parts: Sequence[Any]) -> Any:
+    """Select along each dim alone: a list keeps its place among the dims, whatever stands beside it.
+
+    Examples
+    --------
+    >>> values = np.arange(24).reshape(2, 3, 4)
+    >>> take(values, (0, slice(None), [3, 1])).shape, values[0, :, [3, 1]].shape
+    ((3, 2), (2, 3))
+    """
+    for axis in reversed(range(len(parts))):
+        values = values[(*(slice(None),) * axis, parts[axis])]
+    return values

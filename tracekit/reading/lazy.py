@@ -13,6 +13,7 @@ optimize differ.)
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self, TypeGuard
@@ -26,7 +27,8 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.local import get_sync
 from dask.system import CPU_COUNT
 
-from tracekit.reading.stored import StoredRows, Stretch, Values
+from tracekit.reading.indexing import is_whole
+from tracekit.reading.stored import StoredRows, StoredSeries, Stretch, Values
 from tracekit.reading.together import read_together
 
 NOT_SCHEDULED = ("traverse", "optimize_graph")  # settings of `dask.compute` that say what to do before
@@ -76,7 +78,7 @@ class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
             return super().__getitem__(key)
         stored, rest = self.stored.cut(key)
         cut = self._of(stored)
-        if all(isinstance(part, slice) and part == slice(None) for part in rest):
+        if is_whole(rest):
             return cut
         return super(StoredArray, cut).__getitem__(rest)
 
@@ -97,7 +99,12 @@ class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
         if not is_stored(self):
             changed: Values = super().compute(scheduler=scheduler, **settings)
             return changed
-        return read_arrays([self], scheduler, **settings)[0]
+        return read_arrays([self.stored], scheduler, **settings)[0]
+
+
+def in_blocks(stored: StoredRows | StoredSeries, name: str) -> da.Array:
+    """Give what is stored as a dask array, named by `name`."""
+    return StoredArray(stored, name) if isinstance(stored, StoredRows) else stored.lazy(name)
 
 
 def is_stored(data: Any) -> TypeGuard[StoredArray]:
@@ -105,20 +112,21 @@ def is_stored(data: Any) -> TypeGuard[StoredArray]:
     return isinstance(data, StoredArray) and data.name == data.stored_name
 
 
-def read_arrays(arrays: Sequence[StoredArray], scheduler: Any = None, **settings: Any) -> list[Values]:
+def read_arrays(views: Sequence[StoredRows], scheduler: Any = None, **settings: Any) -> list[Values]:
     """Read arrays in one task, those of the same rows together; `dask.compute` takes two tasks for each."""
-    get = get_scheduler(scheduler=scheduler, collections=arrays)
-    n_threads = 1 if get is get_sync else _threads(settings)
+    get = get_scheduler(scheduler=scheduler) or threaded.get
+    n_threads = 1 if get is get_sync else thread_count(settings)
     if get is threaded.get:
         get = get_sync  # threads are made below; to hand them the one task takes longer than to begin it
-    name = f"read-{arrays[0].name}-{len(arrays)}"
-    task = (_read_all, [array.stored for array in arrays], n_threads)
+    name = f"read-{uuid.uuid4().hex}"
+    task = (read_all, views, n_threads)
     settings = {key: value for key, value in settings.items() if key not in NOT_SCHEDULED}
     values: list[Values] = get({name: task}, [name], **settings)[0]
     return values
 
 
-def _read_all(views: Sequence[StoredRows], n_threads: int) -> list[Values]:
+def read_all(views: Sequence[StoredRows], n_threads: int) -> list[Values]:
+    """Read views, those of the same rows together."""
     found: dict[int, Values] = {}
     for places in _by_rows(views):
         group = read_together([views[place] for place in places], n_threads)
@@ -134,7 +142,7 @@ def _by_rows(views: Sequence[StoredRows]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _threads(settings: Mapping[str, Any] | None = None) -> int:
+def thread_count(settings: Mapping[str, Any] | None = None) -> int:
     """Give how many threads dask may use."""
     found = (settings or {}).get("num_workers") or config.get("num_workers", None) or CPU_COUNT
     return int(found)

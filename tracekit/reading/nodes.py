@@ -31,7 +31,8 @@ from tracekit.format.validation import (
 )
 from tracekit.reading.counts import samples_at
 from tracekit.reading.extent import Extent, read_known
-from tracekit.reading.lazy import StoredArray
+from tracekit.reading.indexed import indexed
+from tracekit.reading.lazy import in_blocks
 from tracekit.reading.stored import StoredRows, StoredSeries, refuse_mere_claims
 from tracekit.store import Store
 from tracekit.store.parallel import each
@@ -41,7 +42,7 @@ from tracekit.store.parallel import each
 class _Group:
     """A group being opened: its attributes, and the coordinates of its committed samples.
 
-    `planned` is how many samples each sample dim has room for.
+    `planned` is how many samples each sample dim has room for, `in_dask` whether arrays are to be dask's.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class _Group:
     attributes: dict[str, Any]
     labels: Mapping[str, list[str]]
     children: tuple[str, ...]
+    in_dask: bool
     coords: dict[str, xr.Variable] = field(default_factory=dict)
     planned: dict[str, int] = field(default_factory=dict)
 
@@ -58,14 +60,21 @@ class _Group:
         """Where its metadata lies."""
         return f"{self.store.url}/{self.name}/{METADATA}"
 
-    def token(self, *parts: object) -> str:
-        """Name a lazy array, the same for the same data, so that dask can tell equal work."""
+    def lazy(self, stored: StoredRows | StoredSeries, *parts: object) -> Any:
+        """Give an array that reads when it is asked to, named by `parts`."""
+        return in_blocks(stored, self._token(*parts)) if self.in_dask else indexed(stored)
+
+    def _token(self, *parts: object) -> str:
+        """Name a dask array, the same for the same data, so that dask can tell equal work."""
         extent = (self.extent.committed, self.extent.generation)
         return f"trace-{tokenize(self.store.url, extent, self.name, *parts)}"
 
 
-def open_group(store: Store, name: str, extent: Extent) -> dict[str, xr.Dataset]:
-    """Open one kind: its node, and for tensors the node of their flat rows below it."""
+def open_group(store: Store, name: str, extent: Extent, *, in_dask: bool = True) -> dict[str, xr.Dataset]:
+    """Open one kind: its node, and for tensors the node of their flat rows below it.
+
+    `in_dask` says whether arrays are those of dask, or such as xarray indexes itself.
+    """
     with checking(f"{store.url}/{name!r}"):
         key_name(name, "name of a group")
     document = read_document(store, f"{name}/{METADATA}")
@@ -74,7 +83,7 @@ def open_group(store: Store, name: str, extent: Extent) -> dict[str, xr.Dataset]
         labels = check_labels(attributes.pop("labels", {}))
         fields = check_fields(attributes.pop("fields"), labels) if "fields" in attributes else None
         text(attributes.get("units", ""), "units")
-    group = _Group(store, name, extent, attributes, labels, tuple(store.children(name)))
+    group = _Group(store, name, extent, attributes, labels, tuple(store.children(name)), in_dask)
     _require_arrays(group)
     group.coords.update(_sample_coords(group))
     group.coords.update({dim: xr.Variable(dim, np.array(found, object)) for dim, found in labels.items()})
@@ -167,7 +176,7 @@ def _series(group: _Group, name: str) -> xr.Variable:
         for attribute in ("units", "long_name"):
             text(attributes.get(attribute, ""), attribute)
     stored = StoredSeries(group.store, layout, group.coords[layout.dims[0]].size, group.extent.generation)
-    return xr.Variable(layout.dims, stored.lazy(group.token(name)), attributes)
+    return xr.Variable(layout.dims, group.lazy(stored, name), attributes)
 
 
 def _room(group: _Group, layout: ArrayLayout) -> int:
@@ -213,13 +222,13 @@ def _tensor(group: _Group, stored: StoredRows, record: FieldRecord) -> xr.Variab
     if "phase" in group.attributes:
         attrs["phase"] = group.attributes["phase"]
     dims = (*stored.layout.dims[:-1], *axis_dims(record, group.labels))
-    return xr.Variable(dims, StoredArray(stored, group.token(record["name"])), attrs)
+    return xr.Variable(dims, group.lazy(stored, record["name"]), attrs)
 
 
 def _flat_dataset(group: _Group, layout: ArrayLayout, fields: list[FieldRecord]) -> xr.Dataset:
     stored = _stored(group, layout, 0, list(layout.shape[-1:]))
     attrs = {**group.attributes, "fields": fields}
-    values = xr.Variable(layout.dims, StoredArray(stored, group.token("flat", "row")), attrs)
+    values = xr.Variable(layout.dims, group.lazy(stored, "flat", "row"), attrs)
     # a child of a DataTree inherits dimension coordinates alone
     coords = {name: coord for name, coord in group.coords.items() if name not in coord.dims}
     return xr.Dataset({"values": values}, coords, group.attributes)

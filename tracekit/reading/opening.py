@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
@@ -22,7 +22,9 @@ from tracekit.store import Store, open_store
 from tracekit.store.parallel import each
 
 
-def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> xr.DataTree:
+def open_trace(
+    path: str | os.PathLike[str], *, skip_damaged: bool = False, chunks: Literal["auto"] | None = "auto"
+) -> xr.DataTree:
     """Open a trace. Only metadata and coordinates are read; everything else is lazy.
 
     Parameters
@@ -33,6 +35,11 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
         Leave out kinds whose metadata or coordinates are damaged, and columns of the timeline that are,
         instead of refusing the whole trace. The attribute `damaged` of the root says what was left out, and
         why. Damaged values never prevent opening; reading them does raise.
+    chunks : {"auto"} or None
+        As in `xarray.open_zarr`. By default arrays are those of dask, in blocks that suit the trace; analyses
+        need these. With None there is no dask: xarray gathers what is selected, and reads it when values are
+        asked for. That is faster for looking at a few visits of many parameters, which is then all read into
+        memory; `.chunk(…)` makes dask arrays of it.
 
     Returns
     -------
@@ -57,6 +64,8 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
         If what is there is not a trace, or one of a later format version.
     DamagedTraceError
         If metadata or a coordinate is damaged.
+    TraceError
+        If `chunks` is anything else.
 
     Examples
     --------
@@ -66,27 +75,36 @@ def open_trace(path: str | os.PathLike[str], *, skip_damaged: bool = False) -> x
     >>> trace["losses"].eval_loss.dims
     ('visit', 'task')
     """
-    facts, nodes = open_nodes(path, skip_damaged=skip_damaged)
+    if chunks not in ("auto", None):
+        raise TraceError(
+            f"chunks={chunks!r}: give 'auto' or None, and then .chunk({chunks!r}) to what was opened"
+        )
+    facts, nodes = open_nodes(path, skip_damaged=skip_damaged, in_dask=chunks is not None)
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes})
 
 
 def open_nodes(
-    path: str | os.PathLike[str], *, kinds: Collection[str] | None = None, skip_damaged: bool = False
+    path: str | os.PathLike[str],
+    *,
+    kinds: Collection[str] | None = None,
+    skip_damaged: bool = False,
+    in_dask: bool = True,
 ) -> tuple[dict[str, Any], dict[str, xr.Dataset]]:
     """Give what `open_trace` makes its tree of: the attributes of the root, and the nodes by path.
 
-    `kinds` says which are opened, all of them if None; those that the trace does not hold are left out.
+    `kinds` says which are opened, all of them if None; those that the trace does not hold are left out. With
+    `in_dask` arrays are those of dask, otherwise such as xarray indexes itself.
     """
     store = open_store(path)
     facts = read_facts(store)
     extent = read_extent(store, facts, skip_damaged=skip_damaged)
     try:
-        nodes, damaged = _open_groups(store, extent, kinds, skip_damaged=skip_damaged)
+        nodes, damaged = _open_groups(store, extent, kinds, skip_damaged=skip_damaged, in_dask=in_dask)
     except TraceError:
         if not _has_gone_back(store, extent):
             raise
     if _has_gone_back(store, extent):
-        return open_nodes(path, kinds=kinds, skip_damaged=skip_damaged)
+        return open_nodes(path, kinds=kinds, skip_damaged=skip_damaged, in_dask=in_dask)
     gaps = {
         name: node.attrs[GAPS] for name, node in nodes.items() if "/" not in name and node.attrs.get(GAPS)
     }
@@ -95,7 +113,7 @@ def open_nodes(
 
 
 def _open_groups(
-    store: Store, extent: Extent, kinds: Collection[str] | None, *, skip_damaged: bool
+    store: Store, extent: Extent, kinds: Collection[str] | None, *, skip_damaged: bool, in_dask: bool
 ) -> tuple[dict[str, xr.Dataset], dict[str, str]]:
     """Open every kind; gives their nodes, and what is wrong with those left out."""
     nodes: dict[str, xr.Dataset] = {}
@@ -103,7 +121,7 @@ def _open_groups(
 
     def open_one(group: str) -> None:
         try:
-            nodes.update(open_group(store, group, extent))
+            nodes.update(open_group(store, group, extent, in_dask=in_dask))
         except TraceError as error:
             if not skip_damaged:
                 raise _with_advice(error, group) from error

@@ -15,7 +15,7 @@ from tracekit.errors import DamagedTraceError
 from tracekit.format.layout import ArrayLayout, Shape
 from tracekit.format.marker import unchanged
 from tracekit.reading.evidence import UNPROVEN_BLOCKS, check_held
-from tracekit.reading.indexing import full_key, span, within
+from tracekit.reading.indexing import full_key, span, take, within
 from tracekit.reading.together import read_columns, read_together
 from tracekit.store import Store
 from tracekit.store.parallel import each
@@ -108,7 +108,11 @@ class StoredRows:
         return (self.store.url, self.layout, self.generation, self.one_row, self.rows.tobytes())
 
     def __getitem__(self, key: Any) -> Values:
-        """Read what a tuple of slices, integers and at most one list asks for."""
+        """Read what slices, integers and lists ask for, each along a dim of its own."""
+        return self.part(key)
+
+    def part(self, key: Any, n_threads: int = 1) -> Values:
+        """Read the same in several threads."""
         parts = full_key(key, self.ndim)
         if self.one_row:
             parts = (0, *parts)
@@ -116,11 +120,13 @@ class StoredRows:
         n_lead = len(chosen.lead)
         middle = [span(part, size) for part, size in zip(parts[1:n_lead], chosen.lead[1:], strict=True)]
         first = span(parts[n_lead], self.tail[0]) if self.tail else range(0)
-        values = chosen._narrowed(first)._read(middle) if self.tail else chosen._read(middle)
+        chosen = chosen._narrowed(first) if self.tail else chosen
+        values = chosen._read(middle, n_threads)
         inner = [within(part, part_span) for part, part_span in zip(parts[1:n_lead], middle, strict=True)]
         if self.tail:
             inner += [within(parts[n_lead], first), *parts[n_lead + 1 :]]
-        return values[(0 if _is_one(parts[0]) else slice(None), *inner)]
+        found: Values = take(values, (0 if _is_one(parts[0]) else slice(None), *inner))
+        return found
 
     def read(self, n_threads: int = 1) -> Values:
         """Read everything, decoded into its place by several threads."""
@@ -151,8 +157,8 @@ class StoredRows:
         stretches = _cut_stretches(self.stretches, first.start * width, first.stop * width)
         return replace(self, stretches=stretches, tail=(len(first), *self.tail[1:]))
 
-    def _read(self, middle: Sequence[range]) -> Values:
-        values = read_columns([self], middle)[0]
+    def _read(self, middle: Sequence[range], n_threads: int) -> Values:
+        values = read_columns([self], middle, n_threads)[0]
         return values.reshape(*values.shape[:-1], *self.tail)
 
     def columns(self, stretches: Sequence[Stretch]) -> StoredRows:
@@ -266,7 +272,7 @@ class StoredSeries:
             chunks = each(self.store, self.chunk, range(first, -(-asked.stop // size)))
         empty = np.empty((0, *self.shape[1:]), self.dtype)
         values = np.concatenate(chunks or [empty])[asked.start - first * size : asked.stop - first * size]
-        found: Values = values[(within(parts[0], asked), *parts[1:])]
+        found: Values = take(values, (within(parts[0], asked), *parts[1:]))
         return found
 
     def chunk(self, number: int) -> Values:

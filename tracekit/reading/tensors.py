@@ -10,7 +10,8 @@ import xarray as xr
 from tracekit.errors import TraceError
 from tracekit.format.schema import FieldRecord
 from tracekit.patterns import choose
-from tracekit.reading.lazy import is_stored, read_arrays
+from tracekit.reading.indexed import columns_of, read_indexed, rows_of
+from tracekit.reading.lazy import read_arrays
 from tracekit.reading.stored import Stretch
 
 
@@ -92,12 +93,14 @@ def load(dataset: xr.Dataset) -> xr.Dataset:
     >>> weights["layer.bias"].chunks is None
     True
     """
-    found = {name: dataset.variables[name].data for name in dataset.data_vars}
-    stored = {name: data for name, data in found.items() if is_stored(data)}
+    found = {name: rows_of(dataset.variables[name]) for name in dataset.data_vars}
+    stored = {name: rows for name, rows in found.items() if rows is not None}
     if not stored:
         return dataset.compute()
     rest = dataset.drop_vars(stored).compute()
-    values = dict(zip(stored, read_arrays(list(stored.values())), strict=True))
+    in_dask = any(dataset.variables[name].chunks for name in stored)
+    read = read_arrays if in_dask else read_indexed
+    values = dict(zip(stored, read(list(stored.values())), strict=True))
     return dataset.copy(
         data={name: values[name] if name in stored else rest.variables[name].data for name in found}
     )
@@ -126,10 +129,10 @@ def _stretches(records: Sequence[FieldRecord]) -> list[Stretch]:
 
 
 def _of_columns(values: xr.DataArray, stretches: Sequence[Stretch]) -> xr.DataArray:
-    data = values.variable.data
-    if is_stored(data):
+    data = columns_of(values.variable, stretches)
+    if data is not None:
         n_columns = sum(stop - start for start, stop in stretches)
-        return values.isel(element=slice(n_columns)).copy(data=data.columns(stretches))
+        return values.isel(element=slice(n_columns)).copy(data=data)
     parts = [values.isel(element=slice(start, stop)) for start, stop in stretches]
     return xr.concat(parts, "element") if len(parts) > 1 else parts[0]
 
