@@ -12,7 +12,7 @@ import safetensors
 import safetensors.torch
 import torch
 import zarr
-from recording_model import TOKENS, Tensors, Training
+from recording_model import Tensors, Training
 
 from recorders import BaseRecorder, GradientRecorder, LossRecorder, WeightRecorder
 from recorders.keeping import Kept
@@ -21,7 +21,6 @@ from tracekit.protocols import Evaluation, Run
 
 WEIGHT = "gpt_neox.layers.3.mlp.dense_h_to_4h.weight"
 EVALUATION = Evaluation(np.zeros(1), np.zeros(0))
-QUEUE_BYTES = 128 << 20
 
 
 class OneTask:
@@ -209,7 +208,7 @@ class HiddenRecorder(BaseRecorder):
     def start(self, run: Run, trace: Any) -> None:
         """Declare a row per step."""
         visits = tuple(range(1, run.plan.n_visits + 1))
-        rows = Rows("hidden", (Field("hidden", (TOKENS, 256)),), visits)
+        rows = Rows("hidden", (Field("hidden", tuple(self._training.hidden.shape)),), visits)
         self._kept = Kept("full", run, trace, rows)
 
     def before_update(self, update: Any) -> None:
@@ -231,7 +230,11 @@ class Tracekit(Arm):
             recorders.append(HiddenRecorder(training))
         self.plan = Plan(np.zeros((1, n_steps), np.int64), n_tasks=1, updates_per_visit=1)
         self.recording = Recording(
-            folder / "run.zarr", recorders, codec=self._codec, durability="rename", queue_bytes=QUEUE_BYTES
+            folder / "run.zarr",
+            recorders,
+            codec=self._codec,
+            durability="rename",
+            queue_bytes=training.queue_bytes,
         )
         self.recording.start(Run(training.model, training.optimizer, OneTask(), self.plan))
         self.recording.after_visit(self.plan.visit(0), EVALUATION)

@@ -1,33 +1,43 @@
-"""A small GPT-NeoX that is trained step by step, for `recording.py`."""
+"""A GPT-NeoX, small or as large as Pythia 160M, that is trained step by step, for `recording.py`."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 TOKENS = 512
 Tensors = dict[str, torch.Tensor]
+SIZES: Mapping[str, tuple[int, ...]] = {"5m": (1024, 256, 6, 4), "160m": (50304, 768, 12, 12)}
+"""Words, width, layers and heads."""
 
 
 class Training:
-    """A model, its optimizer, and what one step of it has to show."""
+    """A model, its optimizer, and what one step of it has to show.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    size : {"5m", "160m"}
+        Number of parameters.
+    """
+
+    def __init__(self, size: str) -> None:
         torch.manual_seed(0)
+        vocabulary, width, layers, heads = SIZES[size]
         settings = GPTNeoXConfig(
-            vocab_size=1024,
-            hidden_size=256,
-            num_hidden_layers=6,
-            num_attention_heads=4,
-            intermediate_size=1024,
+            vocab_size=vocabulary,
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=4 * width,
             max_position_embeddings=TOKENS,
             use_cache=False,
         )
         self.model = GPTNeoXForCausalLM(settings)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01)
-        self.tokens = torch.randint(0, 1024, (1, TOKENS))
+        self.tokens = torch.randint(0, vocabulary, (1, TOKENS))
 
     def backward(self) -> None:
         """Compute loss and gradients."""
@@ -35,6 +45,12 @@ class Training:
         output = self.model(self.tokens, labels=self.tokens, output_hidden_states=True)
         self.loss, self.hidden = output.loss.detach(), output.hidden_states[-1].detach()
         output.loss.backward()
+
+    @property
+    def queue_bytes(self) -> int:
+        """Bytes that may be under way: three steps."""
+        n_elements = sum(parameter.numel() for parameter in self.model.parameters())
+        return 3 * 2 * 4 * n_elements
 
     def tensors(self) -> Tensors:
         """Give everything that is to be kept of a step."""
