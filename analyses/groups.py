@@ -10,7 +10,7 @@ By = Literal["model", "layer", "group", "parameter"]
 Places = dict[str, list[int]]
 
 SIGNS = {
-    "attention": r"attention|attn",
+    "attention": r"\w*attention|\w*attn",
     "mlp": r"mlp|ffn|feed_forward|fc\d*|linear\d+|intermediate|(?<!attention\.)output",
     "embeddings": r"embed_(in|tokens|positions)|wte|wpe|\w*embeddings?|patch_embed|cls_token|conv_proj",
     "head": r"lm_head|embed_out|classifier|score|heads?",

@@ -7,7 +7,8 @@ from typing import Literal
 import xarray as xr
 
 from analyses import reports
-from analyses.commands.parts import RESAMPLING_OPTIONS, VALUE_OPTIONS, Loss, with_adjusted
+from analyses.commands.parts import PART_OPTIONS, RESAMPLING_OPTIONS, Loss, with_adjusted
+from analyses.groups import By
 from analyses.inference import order_test, recovery_interval
 from analyses.kernels.inference import Alternative, Method
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
@@ -78,15 +79,19 @@ def build_order_test(
 
 
 def build_similarity(
-    *traces: xr.DataTree, kind: str = "weights", select: str | None = None, metric: Metric = "residual-cosine"
+    *traces: xr.DataTree,
+    kind: str = "weights",
+    select: str | None = None,
+    by: By = "model",
+    metric: Metric = "residual-cosine",
 ) -> xr.Dataset:
     """Build the similarity between all visits, and its profile over lags."""
     (trace,) = traces
     n_tasks = int(trace.attrs["n_tasks"])
-    matrix = _similarity(gram_of(trace, kind, select, center=metric != "cosine"), metric, n_tasks)
+    matrix = _similarity(gram_of(trace, kind, select, by=by, center=metric != "cosine"), metric, n_tasks)
     profile = cyclicity(matrix, period=n_tasks).rename(similarity="mean_similarity")
     return profile.assign(similarity=matrix).assign_attrs(
-        kind=kind, select=select or "", metric=metric, n_tasks=n_tasks, order=order_of(trace)
+        kind=kind, select=select or "", by=by, metric=metric, n_tasks=n_tasks, order=order_of(trace)
     )
 
 
@@ -100,12 +105,13 @@ def build_trajectory(
     *traces: xr.DataTree,
     kind: str = "weights",
     select: str | None = None,
+    by: By = "model",
     n_components: int = 3,
     residuals: bool = False,
 ) -> xr.Dataset:
     """Build principal components of a path or of its residuals, and the lengths and turns of its steps."""
     (trace,) = traces
-    matrix = gram_of(trace, kind, select)
+    matrix = gram_of(trace, kind, select, by=by)
     seen = residual_gram(matrix, window=int(trace.attrs["n_tasks"])) if residuals else matrix
     return (
         pca(seen, n_components=n_components)
@@ -117,7 +123,7 @@ def build_trajectory(
             tortuosity=tortuosity(matrix),
             effective_rank=effective_rank(matrix),
         )
-        .assign_attrs(kind=kind, select=select or "", order=order_of(trace), residuals=residuals)
+        .assign_attrs(kind=kind, select=select or "", by=by, order=order_of(trace), residuals=residuals)
     )
 
 
@@ -153,12 +159,13 @@ SIMILARITY = Analysis(
     summary="How alike visits are in weights, gradients or activations, by lag, and how cyclic that is.",
     build=build_similarity,
     report=reports.similarity,
-    options={**VALUE_OPTIONS, "metric": "Measure of similarity between two visits."},
+    options={**PART_OPTIONS, "metric": "Measure of similarity between two visits."},
     details="The residual cosine takes the mean over one cycle around each visit off first: weights drift, "
     "and the drift hides the cycle. Its contrast, at multiples of the cycle against all other lags, is no "
     "test. Whether two runs do alike at the same visits is tested by `mantel`.",
     examples=(
         "demo/cyclic.zarr --select '*bias'",
+        "demo/cyclic.zarr --by layer",
         "demo/cyclic.zarr --kind activations --metric centered-cosine",
     ),
 )
@@ -168,12 +175,16 @@ TRAJECTORY = Analysis(
     build=build_trajectory,
     report=reports.trajectory,
     options={
-        **VALUE_OPTIONS,
+        **PART_OPTIONS,
         "n_components": "How many principal components.",
         "residuals": "Components of what is left without the mean over one cycle around each visit: "
         "the drift goes, the cycle stays. Steps and turns are those of the path itself.",
     },
-    examples=("demo/cyclic.zarr --residuals", "demo/cyclic.zarr --out path.zarr"),
+    examples=(
+        "demo/cyclic.zarr --residuals",
+        "demo/cyclic.zarr --by group",
+        "demo/cyclic.zarr --out path.zarr",
+    ),
 )
 ORDER_TEST = Analysis(
     name="order-test",

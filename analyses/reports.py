@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analyses.commands import by_part
 from analyses.commands.parts import (
     ADJUSTED,
     SEVERAL_TESTS,
@@ -188,7 +189,9 @@ def online_loss(dataset: xr.Dataset) -> Report:
 
 
 def similarity(dataset: xr.Dataset) -> Report:
-    """Report the similarity between visits by lag."""
+    """Report the similarity between visits by lag, or how cyclic each part is."""
+    if dataset.attrs["by"] != "model":
+        return by_part.similarity(dataset)
     period = dataset.attrs["n_tasks"]
     shown = dataset.sel(lag=slice(0, 2 * period))
     contrast = float(dataset["contrast"])
@@ -223,7 +226,9 @@ def _path_of(dataset: xr.Dataset) -> str:
 
 
 def trajectory(dataset: xr.Dataset) -> Report:
-    """Report the path through space."""
+    """Report the path through space, or that of each part."""
+    if dataset.attrs["by"] != "model":
+        return by_part.trajectory(dataset)
     single = {
         name: float(dataset[name])
         for name in ("participation_ratio", "effective_rank", "path_length", "tortuosity")

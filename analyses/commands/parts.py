@@ -40,6 +40,13 @@ def with_adjusted(dataset: xr.Dataset, dim: str = "interval") -> xr.Dataset:
     )
 
 
+PART_OPTIONS = {
+    **VALUE_OPTIONS,
+    "by": "Of all tensors together, or of each layer, group (attention, mlp, embeddings, norms, head, other) "
+    "or parameter by itself, from one read; names tell what belongs where.",
+}
+
+
 def numbers_of(array: xr.DataArray) -> Any:
     """Give plain Python numbers, in lists nested by dim."""
     return array.values.tolist()

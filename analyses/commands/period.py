@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import xarray as xr
 
-from analyses.commands.parts import VALUE_OPTIONS, numbers_of, rows_of, subject_of, titled
+from analyses.commands import by_part
+from analyses.commands.parts import PART_OPTIONS, numbers_of, rows_of, subject_of, titled
+from analyses.groups import By
 from analyses.periods import period
 from analyses.similarity import cosine
 from analyses.traces import gram_of, order_of
@@ -13,16 +15,20 @@ from tracekit.protocols import Analysis, Report
 SHOWN = 8
 
 
-def build(*traces: xr.DataTree, kind: str = "weights", select: str | None = None) -> xr.Dataset:
+def build(
+    *traces: xr.DataTree, kind: str = "weights", select: str | None = None, by: By = "model"
+) -> xr.Dataset:
     """Build the prominence of every period, from the centered cosine between visits."""
     (trace,) = traces
-    result = period(cosine(gram_of(trace, kind, select)))
-    facts = {"kind": kind, "select": select or "", "order": order_of(trace)}
+    result = period(cosine(gram_of(trace, kind, select, by=by)))
+    facts = {"kind": kind, "select": select or "", "by": by, "order": order_of(trace)}
     return result.assign_attrs(facts, n_tasks=int(trace.attrs["n_tasks"]))
 
 
 def report(dataset: xr.Dataset) -> Report:
-    """Report the most prominent periods."""
+    """Report the most prominent periods, or the period of each part."""
+    if dataset.attrs["by"] != "model":
+        return by_part.period(dataset)
     best = float(dataset["detected_period"])
     n_tasks = dataset.attrs["n_tasks"]
     most = dataset["prominence"].fillna(-1).values.argsort()[::-1][:SHOWN]
@@ -49,6 +55,6 @@ PERIOD = Analysis(
     summary="The period that weights, gradients or activations repeat with, found without being told.",
     build=build,
     report=report,
-    options=VALUE_OPTIONS,
-    examples=("demo/cyclic.zarr", "demo/cyclic.zarr --kind activations"),
+    options=PART_OPTIONS,
+    examples=("demo/cyclic.zarr", "demo/cyclic.zarr --by layer", "demo/cyclic.zarr --kind activations"),
 )

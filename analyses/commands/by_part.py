@@ -1,0 +1,101 @@
+"""What analyses say of each layer, group or parameter by itself: a row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from analyses.commands.parts import numbers_of, rows_of, subject_of, titled
+from tracekit.protocols import Report
+
+NOT_DEFINED = (
+    "A dash: not defined, since nothing of the part changes, too few visits are recorded, or hold NaN."
+)
+
+
+def similarity(dataset: xr.Dataset) -> Report:
+    """Report how cyclic each part is, and how alike it is a cycle apart."""
+    n_tasks = dataset.attrs["n_tasks"]
+    profile = dataset["mean_similarity"]
+    apart = profile.reindex(lag=[n_tasks // 2, n_tasks])
+    metric = str(dataset.attrs["metric"]).replace("-", " ")
+    columns = {
+        "contrast": dataset["contrast"],
+        f"{metric}, lag {n_tasks}": apart.isel(lag=1),
+        f"lag {n_tasks // 2}": apart.isel(lag=0),
+    }
+    return _report(
+        dataset,
+        columns,
+        numbers=("lag", "mean_similarity", "n_pairs", "contrast"),
+        facts=("metric", "n_tasks"),
+        title="cyclicity",
+        notes=(
+            f"Contrast: the mean {metric} over pairs of visits a multiple of {n_tasks} apart less the mean "
+            "over all other pairs. All lags: --json; all pairs of visits: --out FILE.zarr.",
+        ),
+    )
+
+
+def trajectory(dataset: xr.Dataset) -> Report:
+    """Report the path of each part."""
+    final = dataset["displacement"].isel(visit=slice(-1, None)).sum("visit", min_count=1)
+    columns = {
+        "path length": dataset["path_length"],
+        "from first to last visit": final,
+        "tortuosity": dataset["tortuosity"],
+        "first component": dataset["explained_variance_ratio"].sel(component=1),
+        "participation ratio": dataset["participation_ratio"],
+        "effective rank": dataset["effective_rank"],
+    }
+    named = ("path_length", "tortuosity", "participation_ratio", "effective_rank", "explained_variance_ratio")
+    steps = ("visit", "step_length", "displacement", "turning_angle")
+    notes = ("First component: its share of the variance. Scores: --out FILE.zarr.",)
+    return _report(dataset, columns, numbers=(*named, *steps), facts=(), title="path", notes=notes)
+
+
+def period(dataset: xr.Dataset) -> Report:
+    """Report the period of each part."""
+    found = dataset["detected_period"]
+    prominence = dataset["prominence"].where(dataset["period"] == found).max("period")
+    return _report(
+        dataset,
+        {"period": found, "prominence": prominence},
+        numbers=("period", "prominence", "detected_period"),
+        facts=("n_tasks",),
+        title="period of the centered cosine",
+        notes=(
+            f"There are {dataset.attrs['n_tasks']} tasks. The prominence is no test: noise has peaks too.",
+        ),
+    )
+
+
+def _report(
+    dataset: xr.Dataset,
+    columns: Mapping[str, xr.DataArray],
+    *,
+    numbers: tuple[str, ...],
+    facts: tuple[str, ...],
+    title: str,
+    notes: tuple[str, ...],
+) -> Report:
+    """Make a row of each part; numbers have the part first."""
+    by = str(dataset.attrs["by"])
+    plain: dict[str, Any] = {name: numbers_of(_part_first(dataset[name], by)) for name in (by, *numbers)}
+    undefined = any(bool(column.isnull().any()) for column in columns.values())
+    return Report(
+        numbers={
+            **plain,
+            **{name: dataset.attrs[name] for name in ("kind", "select", "by", "order", *facts)},
+        },
+        columns=(by, *columns),
+        rows=rows_of((dataset[by], *columns.values())),
+        title=titled(f"{subject_of(dataset)}: {title} of each {by}", dataset),
+        notes=(*notes, NOT_DEFINED) if undefined else notes,
+    )
+
+
+def _part_first(values: xr.DataArray, by: str) -> xr.DataArray:
+    return values.transpose(by, ...) if by in values.dims else values
