@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracekit import plugins
-from tracekit.cli.computing import SCHEDULER
+from tracekit.cli.computing import FRESH, NO_CACHE, SCHEDULER
 from tracekit.cli.parameters import TRACE
 from tracekit.outputs import require_ending
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
 
 DEFAULT_METRICS = ("recovery", "final-recovery", "forgetting", "final-loss")
 
@@ -40,6 +40,8 @@ DEFAULT_METRICS = ("recovery", "final-recovery", "forgetting", "final-loss")
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 @click.option("--skip-damaged", is_flag=True, help="Leave out runs that cannot be opened, and name them.")
 @SCHEDULER
+@FRESH
+@NO_CACHE
 def table(
     runs: tuple[str, ...],
     *,
@@ -49,12 +51,14 @@ def table(
     as_document: bool,
     skip_damaged: bool,
     scheduler: str | None,
+    fresh: bool,
+    no_cache: bool,
 ) -> None:
     """Tabulate numbers of the traces RUN: means and standard deviations over the runs of each configuration.
 
     RUN may be a glob in quotes, which also works for URLs. Settings to group by are model_size, optimizer,
     seed, order and status, and all that differ between the runs, such as training.optimizer.learning_rate.
-    `tracekit list` names the metrics.
+    `tracekit list` names the metrics. The numbers of a run are kept with it, so that they are measured once.
 
     \b
     Examples:
@@ -63,25 +67,24 @@ def table(
       tracekit table runs/*.zarr --by model_size --metric recovery --metric forgetting --out table.tex
     """
     from tracekit.cli.computing import computing
-    from tracekit.collection import open_traces
-    from tracekit.collection.tables import ENDINGS, run_numbers, summary, write_table
+    from tracekit.collection.numbers import numbers_of_runs
+    from tracekit.collection.tables import ENDINGS, summary, write_table
 
     for file in files:
         require_ending(file, ENDINGS)
-    chosen = [plugins.load("tracekit.metrics", name) for name in metrics or DEFAULT_METRICS]
-    traces = open_traces(runs, kinds={metric.kind for metric in chosen}, skip_damaged=skip_damaged)
+    chosen = [plugins.load("tracekit.metrics", name) for name in dict.fromkeys(metrics or DEFAULT_METRICS)]
     with computing(scheduler):
-        numbers = run_numbers(traces, chosen)
+        numbers = numbers_of_runs(runs, chosen, skip_damaged=skip_damaged, kept=not no_cache, fresh=fresh)
     found = summary(numbers, [name.strip() for name in by.split(",") if name.strip()])
     for file in files:
         write_table(found, file)
-    _print(found, traces, as_document=as_document)
+    _print(found, numbers.attrs, as_document=as_document)
 
 
-def _print(found: pd.DataFrame, traces: xr.DataTree, *, as_document: bool) -> None:
+def _print(found: pd.DataFrame, facts: Mapping[str, Any], *, as_document: bool) -> None:
     from tracekit.cli.output import as_json, print_table
 
-    notes = _notes(traces)
+    notes = _notes(facts)
     if as_document:
         click.echo(as_json({"rows": found.to_dict("records"), "notes": notes}))
         return
@@ -103,11 +106,11 @@ def _shown(found: pd.DataFrame) -> tuple[list[str], list[list[Any]]]:
     return [str(column) for column in shown.columns], shown.values.tolist()
 
 
-def _notes(traces: xr.DataTree) -> list[str]:
+def _notes(facts: Mapping[str, Any]) -> list[str]:
     """Name the runs that are not whole, since a mean over them is not one over whole runs."""
-    counted = "1 run" if traces.attrs["n_runs"] == 1 else f"{traces.attrs['n_runs']} runs"
+    counted = "1 run" if facts["n_runs"] == 1 else f"{facts['n_runs']} runs"
     notes = [f"{counted}. Of several runs: mean ± standard deviation over runs."]
     for name, words in (("incomplete", "Not complete"), ("damaged", "Damaged"), ("left_out", "Left out")):
-        for run, what in traces.attrs.get(name, {}).items():
+        for run, what in facts.get(name, {}).items():
             notes.append(f"{words}: {run}: {what}")
     return notes

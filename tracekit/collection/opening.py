@@ -25,7 +25,7 @@ MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
-class _Opened:
+class OpenedRun:
     """One run: the attributes of its root and its nodes, or why it could not be opened."""
 
     path: str
@@ -90,6 +90,18 @@ def open_traces(
     >>> losses["eval_loss"].mean("visit").groupby("order").mean().coords["order"].values.tolist()
     ['cyclic', 'shuffled']
     """
+    runs, left_out = open_runs(paths, kinds=kinds, skip_damaged=skip_damaged)
+    _check_kinds(kinds, runs)
+    return tree_of(runs, left_out)
+
+
+def open_runs(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    kinds: Collection[str] | None,
+    skip_damaged: bool,
+) -> tuple[list[OpenedRun], dict[str, str]]:
+    """Open each of many traces; gives those that could be opened, and why others were left out."""
     found = find_traces(paths)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="tracekit-opener") as pool:
         opened = list(pool.map(lambda path: _open(path, kinds, skip_damaged=skip_damaged), found))
@@ -97,19 +109,19 @@ def open_traces(
     good = [run for run in opened if run.problem is None]
     if failed and (not skip_damaged or not good):
         raise _refusal(failed, len(opened))
-    _check_kinds(kinds, good)
-    return _tree(good, {path: str(problem) for path, problem in failed.items()})
+    return good, {path: str(problem) for path, problem in failed.items()}
 
 
-def _open(path: str, kinds: Collection[str] | None, *, skip_damaged: bool) -> _Opened:
+def _open(path: str, kinds: Collection[str] | None, *, skip_damaged: bool) -> OpenedRun:
     try:
         facts, nodes = open_nodes(path, kinds=kinds, skip_damaged=skip_damaged)
     except TraceError as error:
-        return _Opened(path, {}, {}, error)
-    return _Opened(path, facts, nodes)
+        return OpenedRun(path, {}, {}, error)
+    return OpenedRun(path, facts, nodes)
 
 
-def _tree(runs: Sequence[_Opened], left_out: Mapping[str, str]) -> xr.DataTree:
+def tree_of(runs: Sequence[OpenedRun], left_out: Mapping[str, str]) -> xr.DataTree:
+    """Line up opened runs along the dim `run`."""
     names = run_names([run.path for run in runs])
     paths = dict.fromkeys(node for run in runs for node in run.nodes)
     nodes = {path: aligned([_node(run, path) for run in runs]) for path in paths}
@@ -124,7 +136,7 @@ def _tree(runs: Sequence[_Opened], left_out: Mapping[str, str]) -> xr.DataTree:
     )
 
 
-def _node(run: _Opened, path: str) -> xr.Dataset | None:
+def _node(run: OpenedRun, path: str) -> xr.Dataset | None:
     """Give a node of a run, None where it has none; a child has the coordinates of its parent too."""
     if path not in run.nodes:
         return None
@@ -132,7 +144,7 @@ def _node(run: _Opened, path: str) -> xr.Dataset | None:
     return run.nodes[path].assign_coords(run.nodes[parent].coords) if parent else run.nodes[path]
 
 
-def _attributes(runs: Mapping[str, _Opened], left_out: Mapping[str, str]) -> dict[str, Any]:
+def _attributes(runs: Mapping[str, OpenedRun], left_out: Mapping[str, str]) -> dict[str, Any]:
     """Give what all runs share, and what is to be known of some of them."""
     first, *others = (settings(run.facts) for run in runs.values())
     shared = {name: value for name, value in first.items() if all(o.get(name) == value for o in others)}
@@ -157,17 +169,22 @@ def _progress(facts: Mapping[str, Any]) -> str:
 
 def _refusal(failed: Mapping[str, TraceError], n_runs: int) -> TraceError:
     """Give one error that names every run that cannot be opened."""
-    lines = [f"  {path}: {error}" for path, error in list(failed.items())[:MOST_NAMED]]
+    lines = [f"  {_named(path, error)}" for path, error in list(failed.items())[:MOST_NAMED]]
     if len(failed) > MOST_NAMED:
         lines.append(f"  … and {len(failed) - MOST_NAMED} more")
     kind = (
         TraceNotFoundError if all(isinstance(e, TraceNotFoundError) for e in failed.values()) else TraceError
     )
-    advice = "" if len(failed) == n_runs else " (skip_damaged=True leaves them out)"
+    advice = "" if len(failed) == n_runs else " (skip_damaged=True, or --skip-damaged, leaves them out)"
     return kind("\n".join([f"{len(failed)} of {n_runs} runs cannot be opened{advice}:", *lines]))
 
 
-def _check_kinds(kinds: Collection[str] | None, runs: Sequence[_Opened]) -> None:
+def _named(path: str, error: TraceError) -> str:
+    """Begin an error with the path, unless it does so by itself."""
+    return str(error) if str(error).startswith(path) else f"{path}: {error}"
+
+
+def _check_kinds(kinds: Collection[str] | None, runs: Sequence[OpenedRun]) -> None:
     for kind in kinds or ():
         if not any(kind in run.nodes for run in runs):
             there = sorted({name for run in runs[:MOST_NAMED] for name in open_store(run.path).children()})

@@ -8,7 +8,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,19 +75,29 @@ def identity(
 ) -> Identity:
     """Give the identity of what `build` would make of traces now."""
     plain = json.loads(json.dumps(dict(parameters), sort_keys=True))
-    return Identity(name, plain, code_version(_home(build)), tuple(source(trace) for trace in traces))
+    return Identity(name, plain, code_of(build), tuple(source(trace) for trace in traces))
+
+
+def code_of(build: Callable[..., Any]) -> str:
+    """Give the version of the code that a function belongs to; empty if it has no files."""
+    return code_version(_home(build))
 
 
 def source(trace: xr.DataTree) -> dict[str, Any]:
     """Give what tells the data of an opened trace from any other."""
-    store = open_store(trace.attrs["path"])
+    return source_of({str(name): value for name, value in trace.attrs.items()}, trace.children)
+
+
+def source_of(facts: Mapping[str, Any], kinds: Collection[str]) -> dict[str, Any]:
+    """Give what tells the data of a trace from any other, by its attributes and the kinds that it holds."""
+    store = open_store(facts["path"])
     marker = read_marker(store)
     return {
-        "path": trace.attrs["path"],
-        "run_id": trace.attrs["run_id"],
+        "path": facts["path"],
+        "run_id": facts["run_id"],
         "generation": None if marker is None else marker.generation,
-        "committed": int(trace.attrs["snapshots_committed"]),
-        "kinds": {name: _index_checksum(store, name) for name in sorted(trace.children)},
+        "committed": int(facts["snapshots_committed"]),
+        "kinds": {name: _index_checksum(store, name) for name in sorted(kinds)},
     }
 
 

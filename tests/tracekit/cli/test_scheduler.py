@@ -47,6 +47,13 @@ def test_analyses_give_the_same_on_two_worker_processes(cluster, run, analysis):
     assert json.loads(there) == json.loads(here)
 
 
+def test_a_table_of_runs_is_the_same_on_two_worker_processes(cluster, tmp_path):
+    for order in ("cyclic", "shuffled"):
+        write_example_trace(tmp_path / f"{order}.zarr", n_tasks=4, order=order)
+    command = ("table", f"{tmp_path}/*.zarr", "--by", "order", "--json", "--no-cache")
+    assert json.loads(call(*command, "--scheduler", cluster)) == json.loads(call(*command))
+
+
 def test_figures_are_drawn_from_what_workers_computed(cluster, run, tmp_path):
     call("figures", run, "--out", tmp_path, "--only", "recovery", "--format", "png", "--scheduler", cluster)
     assert (tmp_path / "recovery.png").stat().st_size > 10_000

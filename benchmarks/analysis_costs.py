@@ -8,8 +8,8 @@
   need not hold them.
 - `import analyses`, and `tracekit analyze recovery RUN`, from a cold start.
 
-Run `python benchmarks/analyses.py`: minutes, 4 GB of temporary disk. `benchmarks/many_runs.py` measures the
-recovery metrics of 200 runs.
+Run `python benchmarks/analysis_costs.py`: minutes, 4 GB of temporary disk. `benchmarks/many_runs.py` measures
+the recovery metrics of 200 runs.
 """
 
 from __future__ import annotations
