@@ -16,6 +16,7 @@ import xarray as xr
 from analyses.inputs import LossMatrix, loss_matrix
 from analyses.kernels import continual as kernels
 from analyses.lazy import apply
+from analyses.names import named
 from analyses.units import units_of
 
 DIMS = ("visit", "task")
@@ -191,10 +192,11 @@ def _mean(values: xr.DataArray, counted: xr.DataArray, name: str) -> xr.Dataset:
 
 
 def _described(result: xr.Dataset, counted: xr.DataArray, matrix: LossMatrix) -> xr.Dataset:
-    return _in_units(result, matrix).assign(n_tasks=("visit", np.count_nonzero(counted, axis=1)))
+    n_tasks = np.count_nonzero(counted, axis=1)
+    return named(_in_units(result, matrix).assign(n_tasks=("visit", n_tasks)))
 
 
 def _in_units(result: xr.Dataset, matrix: LossMatrix) -> xr.Dataset:
     for values in result.data_vars.values():
         values.attrs["units"] = matrix.loss.attrs.get("units", "")
-    return result.assign_attrs(loss=str(matrix.loss.name))
+    return named(result.assign_attrs(loss=str(matrix.loss.name)))

@@ -15,6 +15,7 @@ from analyses.blocks import BLOCK_BYTES, Stretches, sums_of_stretches
 from analyses.groups import By, grouped
 from analyses.kernels import similarity as kernels
 from analyses.lazy import apply, require_dims
+from analyses.names import named
 from analyses.units import squared, units_of
 from tracekit.errors import AnalysisError
 
@@ -131,7 +132,8 @@ def anchored_products(
         products = products if known is None else _with_known(known["products"], products)
     coordinates = {str(name): each.variable for name, each in sample.coords.items() if each.dims == (dim,)}
     units = squared(units_of(sample))
-    return products.assign_attrs(units=units).to_dataset(name="products").assign_coords(coordinates)
+    found = products.assign_attrs(units=units).to_dataset(name="products")
+    return named(found).assign_coords(coordinates)
 
 
 def gram_of_products(products: xr.Dataset, *, dim: str = "visit", center: bool = True) -> xr.DataArray:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analyses.names import named
 from analyses.units import NONE
 from tracekit.errors import AnalysisError
 
@@ -77,7 +78,7 @@ def apply(
     results = results if isinstance(results, tuple) else (results,)
     for each in results:
         each.attrs = {"units": units}
-    return xr.Dataset(dict(zip(outputs, results, strict=True)))
+    return named(xr.Dataset(dict(zip(outputs, results, strict=True))))
 
 
 def require_dims(array: xr.DataArray, dims: Dims) -> None:

@@ -13,6 +13,7 @@ import xarray as xr
 from analyses.inputs import LossMatrix, coordinate, loss_matrix
 from analyses.kernels import recovery as kernels
 from analyses.lazy import apply
+from analyses.names import named
 
 
 def recovery(losses: xr.Dataset, *, loss: str = "eval_loss") -> xr.Dataset:
@@ -117,7 +118,7 @@ def _described(result: xr.Dataset, matrix: LossMatrix) -> xr.Dataset:
         result[name].attrs["units"] = units
     for name in ("recovery_score", "task_recovery_score", "peak_position"):
         result[name].attrs["units"] = "1"
-    return result.assign_attrs(loss=str(matrix.loss.name))
+    return named(result.assign_attrs(loss=str(matrix.loss.name)))
 
 
 def shift_averaged_loss(losses: xr.Dataset, *, loss: str = "eval_loss") -> xr.Dataset:
@@ -181,7 +182,7 @@ def shift_averaged_loss(losses: xr.Dataset, *, loss: str = "eval_loss") -> xr.Da
     for values in result.data_vars.values():
         values.attrs["units"] = matrix.loss.attrs.get("units", "")
     return (
-        result.assign(n_tasks=("occurrence", counted.sum(axis=0)))
+        named(result.assign(n_tasks=("occurrence", counted.sum(axis=0))))
         .assign_coords(
             occurrence=np.arange(1, visits.shape[1] + 1), offset=("offset", offsets, {"units": "visits"})
         )
@@ -250,4 +251,5 @@ def online_loss(losses: xr.Dataset, *, loss: str = "eval_loss") -> xr.Dataset:
     result = per_epoch.assign(online_loss=values, cumulative_online_loss=values.cumsum("visit"))
     for each in result.data_vars.values():
         each.attrs["units"] = matrix.loss.attrs.get("units", "")
-    return result.assign(n_visits=("epoch", n_visits)).assign_coords(epoch=epochs).assign_attrs(loss=loss)
+    counted = result.assign(n_visits=("epoch", n_visits)).assign_coords(epoch=epochs)
+    return named(counted).assign_attrs(loss=loss)

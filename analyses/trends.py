@@ -8,6 +8,7 @@ import xarray as xr
 from analyses.inputs import require_draws, variable
 from analyses.kernels import trends as kernels
 from analyses.lazy import apply
+from analyses.names import named
 
 
 def page_test(recovery: xr.Dataset) -> xr.Dataset:
@@ -47,7 +48,7 @@ def page_test(recovery: xr.Dataset) -> xr.Dataset:
     (1.0, True)
     """
     scores = variable(recovery, "task_recovery_score")
-    return page(scores, unit="task", condition="interval").rename(n_units="n_tasks")
+    return named(page(scores, unit="task", condition="interval").rename(n_units="n_tasks"))
 
 
 def page(values: xr.DataArray, *, unit: str, condition: str) -> xr.Dataset:

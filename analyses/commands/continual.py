@@ -17,6 +17,7 @@ from analyses.commands.parts import (
 )
 from analyses.continual import average_forgetting, backward_transfer, forward_transfer
 from analyses.kernels.recovery import Integers
+from analyses.names import named
 from analyses.traces import losses_of, order_of
 from tracekit.protocols import Analysis, Report
 
@@ -29,7 +30,7 @@ def build(*traces: xr.DataTree, loss: Loss = "eval_loss") -> xr.Dataset:
     losses = losses_of(trace)
     measures = [measure(losses, loss=loss) for measure in (average_forgetting, backward_transfer)]
     merged = xr.merge([*measures, forward_transfer(losses, loss=loss)], join="exact", compat="override")
-    return merged.assign_coords(epoch=losses["epoch"]).assign_attrs(order=order_of(trace), loss=loss)
+    return named(merged.assign_coords(epoch=losses["epoch"])).assign_attrs(order=order_of(trace), loss=loss)
 
 
 def report(dataset: xr.Dataset) -> Report:

@@ -11,6 +11,7 @@ import xarray as xr
 from analyses.commands.configured import OPTIONS, number_of_each
 from analyses.commands.parts import ADJUSTED, SEVERAL_TESTS, in_units, numbers_of, rows_of, with_adjusted
 from analyses.comparisons import effect_size
+from analyses.names import named
 from tracekit.protocols import Analysis, Report
 
 LEVEL = 0.05
@@ -27,7 +28,7 @@ def build(*traces: xr.DataTree, by: str = "order", metric: str = "recovery") -> 
     tests = [_pair(*first, *second) for first, second in pairs]
     result = with_adjusted(xr.concat(tests, "pair", data_vars="all", coords="all"), "pair")
     facts = {"by": by, "metric": metric, "n_runs": len(traces)}
-    return result.assign(value=values).assign_attrs(facts)
+    return named(result.assign(value=values)).assign_attrs(facts)
 
 
 def _pair(name: object, first: xr.DataArray, other: object, second: xr.DataArray) -> xr.Dataset:
@@ -40,10 +41,10 @@ def _pair(name: object, first: xr.DataArray, other: object, second: xr.DataArray
 def report(dataset: xr.Dataset) -> Report:
     """Report how far each pair of groups lies apart."""
     by, metric = dataset.attrs["by"], dataset.attrs["metric"]
-    named = ("first", "second", *TESTED, "n_first", "n_second")
+    listed = ("first", "second", *TESTED, "n_first", "n_second")
     return Report(
         numbers={
-            **{name: numbers_of(dataset[name]) for name in (*named, "run", "value")},
+            **{name: numbers_of(dataset[name]) for name in (*listed, "run", "value")},
             "setting": [str(each) for each in dataset["setting"].values],
             "units": dataset["value"].attrs["units"],
             **{name: dataset.attrs[name] for name in ("by", "metric", "n_runs")},
@@ -52,7 +53,7 @@ def report(dataset: xr.Dataset) -> Report:
             *("first", "second", f"difference{in_units(dataset['value'])}", "Cliff's delta", "U"),
             *("p", "p, Holm", "p, BH", "runs", "runs of second"),
         ),
-        rows=rows_of(dataset[name] for name in named),
+        rows=rows_of(dataset[name] for name in listed),
         title=f"{metric}, by {by}: {dataset['value'].attrs['long_name']}",
         notes=(
             "Difference: median over all pairs of a run of the first group and one of the second (Hodges and "

@@ -8,6 +8,7 @@ import xarray as xr
 from analyses.commands.parts import VALUE_OPTIONS, rows_of
 from analyses.grams import OTHER
 from analyses.inputs import coordinate
+from analyses.names import named
 from analyses.rotation import mantel
 from analyses.similarity import residual_cosine
 from analyses.traces import gram_of, order_of, path_of
@@ -28,7 +29,7 @@ def build(
     pair = _at_shared_visits(traces, matrices)
     facts = {"kind": kinds[0], "other_kind": kinds[1], "select": select or ""}
     orders = {"order": order_of(first), "order_other": order_of(second)}
-    return mantel(*pair).assign(n_visits=_n_defined(pair)).assign_attrs({**facts, **orders})
+    return named(mantel(*pair).assign(n_visits=_n_defined(pair))).assign_attrs({**facts, **orders})
 
 
 def _between_visits(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArray:

@@ -15,6 +15,7 @@ from analyses.commands.parts import (
     rows_of,
     with_adjusted,
 )
+from analyses.names import named
 from analyses.trends import jonckheere, kendall, page
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report
@@ -44,7 +45,7 @@ def build(
         tests["Page's L"] = _in_blocks(plain, levels, within.rename(blocks))
     result = with_adjusted(xr.concat(tests.values(), "test", data_vars="all"), "test")
     settings = {"by": by, "metric": metric, "blocks": blocks or "", "n_resamples": n_resamples, "seed": seed}
-    return result.assign(value=values).assign_coords(test=list(tests)).assign_attrs(settings)
+    return named(result.assign(value=values)).assign_coords(test=list(tests)).assign_attrs(settings)
 
 
 def _levels(setting: xr.DataArray, by: str) -> xr.DataArray:
@@ -75,15 +76,15 @@ def _in_blocks(values: xr.DataArray, levels: xr.DataArray, blocks: xr.DataArray)
 def report(dataset: xr.Dataset) -> Report:
     """Report each test, and the mean of the runs at each value of the setting."""
     by, metric, value = dataset.attrs["by"], dataset.attrs["metric"], dataset["value"]
-    named = ("test", *TESTED)
+    listed = ("test", *TESTED)
     return Report(
         numbers={
-            **{name: numbers_of(dataset[name]) for name in (*named, "run", "setting", "value")},
+            **{name: numbers_of(dataset[name]) for name in (*listed, "run", "setting", "value")},
             "units": value.attrs["units"],
             **{name: dataset.attrs[name] for name in FACTS},
         },
         columns=("test", "statistic", "p", "p, Holm", "p, BH"),
-        rows=rows_of(dataset[name] for name in named),
+        rows=rows_of(dataset[name] for name in listed),
         title=f"Whether {metric} rises with {by}, over {value.size} runs",
         notes=(
             f"Means{in_units(value)}: {_means(value)}.",

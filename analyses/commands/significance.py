@@ -15,6 +15,7 @@ from analyses.commands.parts import (
     titled,
     with_adjusted,
 )
+from analyses.names import named
 from analyses.recovery import recovery
 from analyses.rotation import TESTED, recovery_test
 from analyses.traces import losses_of, order_of
@@ -30,17 +31,17 @@ def build_recovery_test(
     """Build the rotation test of every interval, with p-values adjusted for their number."""
     (trace,) = traces
     result = recovery_test(losses_of(trace), loss=loss, n_resamples=n_resamples, seed=seed)
-    return with_adjusted(result).assign_attrs(order=order_of(trace))
+    return named(with_adjusted(result)).assign_attrs(order=order_of(trace))
 
 
 def report_recovery_test(dataset: xr.Dataset) -> Report:
     """Report drops and p-values."""
-    named = ("interval", "drop", "p_value", *ADJUSTED, "n_tasks")
-    each = rows_of(dataset[name] for name in named)
+    listed = ("interval", "drop", "p_value", *ADJUSTED, "n_tasks")
+    each = rows_of(dataset[name] for name in listed)
     drop, p_value, n_tasks = (dataset[name].item() for name in POOLED)
     return Report(
         numbers={
-            **{name: numbers_of(dataset[name]) for name in (*named, *POOLED)},
+            **{name: numbers_of(dataset[name]) for name in (*listed, *POOLED)},
             **{name: dataset.attrs[name] for name in ("n_resamples", "seed", "order", "loss")},
         },
         columns=("interval", f"drop{in_units(dataset['drop'])}", "p", "p, Holm", "p, BH", "tasks"),

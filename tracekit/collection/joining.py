@@ -28,7 +28,8 @@ def join_traces(traces: Sequence[xr.DataTree], kind: str) -> xr.Dataset:
     Returns
     -------
     Dataset
-        As the node that `tracekit.open_traces` gives, but for coordinates that are lazy; nothing is read.
+        As the node that `tracekit.open_traces` gives, lazy, but for coordinates that are lazy; nothing is
+        read.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def join_traces(traces: Sequence[xr.DataTree], kind: str) -> xr.Dataset:
     >>> losses["eval_loss"].dims, losses["order"].values.tolist()
     (('run', 'visit', 'task'), ['cyclic', 'shuffled'])
     """
-    nodes = [_in_memory(trace[kind].to_dataset()) if kind in trace.children else None for trace in traces]
+    nodes = [_fitting(trace[kind].to_dataset()) if kind in trace.children else None for trace in traces]
     if not any(node is not None for node in nodes):
         known = sorted({str(name) for trace in traces for name in trace.children})
         raise AnalysisError(f"no run holds {kind!r}{suggestion(kind, known)}")
@@ -58,6 +59,9 @@ def _facts(trace: xr.DataTree) -> dict[str, Any]:
     return {str(name): value for name, value in trace.attrs.items()}
 
 
-def _in_memory(node: xr.Dataset) -> xr.Dataset:
-    """Leave out lazy coordinates, such as times of day: to line them up, they would have to be read."""
-    return node.drop_vars([name for name, values in node.coords.items() if values.chunks is not None])
+def _fitting(node: xr.Dataset) -> xr.Dataset:
+    """Make variables lazy, and leave out coordinates that are: lining them up would read them."""
+    lazy = {name: values.variable.chunk() for name, values in node.data_vars.items()}
+    return node.assign(lazy).drop_vars(
+        [name for name, each in node.coords.items() if each.chunks is not None]
+    )

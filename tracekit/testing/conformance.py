@@ -33,8 +33,8 @@ def check_analysis(
     - Options: every keyword-only parameter of `build` is annotated, has a default, and is explained.
     - Laziness: `build` computes nothing, and gives something lazy.
     - Dims: all have names; lazy arrays and arrays in memory give the same numbers.
-    - Attributes: those of the Dataset and its variables can be written as JSON; every variable of
-      floating-point numbers says its `units` (`"1"` where there are none).
+    - Attributes: those of the Dataset and its variables can be written as JSON; every variable says in
+      words what it is (`long_name`), and of numbers their `units` (`"1"` where there are none).
     - Memory: on tensors of `large_elements` a visit it takes less than half of what they would take.
     - Report: every row has a value for each column; the numbers can be written as JSON.
 
@@ -94,7 +94,7 @@ def _not_lazy(analysis: Analysis, options: Mapping[str, Any]) -> Iterator[str]:
     except ComputedError as error:
         yield f"build computes: {error}"
         return
-    if not any(values.chunks for values in built.variables.values()):
+    if not any(values.chunks is not None for values in built.variables.values()):
         yield "build gives nothing lazy, so values were read while it was built"
 
 
@@ -122,8 +122,14 @@ def _wrong_attributes(dataset: xr.Dataset) -> Iterator[str]:
     for name, values in dataset.data_vars.items():
         if not _is_json(values.attrs):
             yield f"attributes of {name!r} cannot be written as JSON"
-        if values.dtype.kind == "f" and not isinstance(values.attrs.get("units"), str):
+        if values.dtype.kind in "iuf" and not _is_text(values.attrs.get("units")):
             yield f"{name!r} does not say its units"
+        if not _is_text(values.attrs.get("long_name")):
+            yield f"{name!r} does not say in words what it is: give it a long_name"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _is_json(value: Any) -> bool:

@@ -20,8 +20,8 @@ def build(*traces: xr.DataTree, quantile: float = 0.9) -> xr.Dataset:
         raise AnalysisError(f"{trace.attrs['path']}: expected losses, found none; record losses in the run")
     loss = trace["losses"].to_dataset()["eval_loss"].chunk(task=-1)
     upper, lower = (loss.quantile(q, "task").drop_vars("quantile") for q in (quantile, 1 - quantile))
-    spread = (upper - lower).assign_attrs(units=loss.attrs.get("units", "1"))
-    return xr.Dataset({"spread": spread}, attrs={"quantile": quantile})
+    words = {"units": loss.attrs.get("units", "1"), "long_name": "distance between quantiles over tasks"}
+    return xr.Dataset({"spread": (upper - lower).assign_attrs(words)}, attrs={"quantile": quantile})
 
 
 def report(dataset: xr.Dataset) -> Report:
