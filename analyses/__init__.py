@@ -2,7 +2,7 @@
 
 from analyses.comparisons import adjusted, effect_size
 from analyses.continual import average_forgetting, backward_transfer, forward_transfer
-from analyses.correction import corrected_recovery, general_learning
+from analyses.correction import corrected_recovery, general_learning, less_shared
 from analyses.dissimilarity import rdm, rsa
 from analyses.grams import gram
 from analyses.inference import order_test, recovery_interval
@@ -46,6 +46,7 @@ __all__ = [
     "gram_of",
     "jonckheere",
     "kendall",
+    "less_shared",
     "mantel",
     "noise_ceiling",
     "online_loss",

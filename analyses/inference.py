@@ -13,6 +13,7 @@ from analyses.inputs import require_draws, variable
 from analyses.kernels import inference as kernels
 from analyses.kernels.inference import Alternative, Method, Resampling
 from analyses.lazy import apply
+from analyses.names import named
 from tracekit.errors import AnalysisError
 
 PARTS = ("after", "before", "peak")
@@ -88,7 +89,7 @@ def recovery_interval(
     )
     kept = recovery[["recovery_score", "n_tasks"]]
     settings = {"confidence": confidence, "n_resamples": n_resamples, "seed": seed, "method": method}
-    return interval.assign(kept.data_vars).assign_attrs({**recovery.attrs, **settings, "unit": "task"})
+    return named(interval.assign(kept.data_vars)).assign_attrs({**recovery.attrs, **settings, "unit": "task"})
 
 
 def order_test(
@@ -109,6 +110,11 @@ def order_test(
     they deal tasks out to runs anew. The p-value is exact where all permutations are fewer than
     `n_resamples`. It is not corrected for the number of intervals; the pooled test is one test. Two runs
     have two seeds, so that what is tested is the order as met by these runs, over tasks.
+
+    Tasks must be independent given the run. Where the losses of all tasks move at once, by general learning
+    or noise, they are not, and the test rejects a true null in up to a quarter of runs: give scores of
+    `less_shared` losses, as `tracekit analyze order-test` does, and it rejects as often as it should
+    (`docs/calibration.md`).
 
     Parameters
     ----------
@@ -179,7 +185,7 @@ def order_test(
         "alternative": alternative,
         "confidence": confidence,
     }
-    return result.assign(numbers).assign_attrs({**settings, "paired": paired, "unit": "task"})
+    return named(result.assign(numbers)).assign_attrs({**settings, "paired": paired, "unit": "task"})
 
 
 def _parts(recovery: xr.Dataset) -> xr.DataArray:

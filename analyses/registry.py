@@ -7,10 +7,11 @@ from typing import Literal
 import xarray as xr
 
 from analyses import reports
-from analyses.commands.parts import PART_OPTIONS, RESAMPLING_OPTIONS, Loss, with_adjusted
+from analyses.commands.parts import PART_OPTIONS, RESAMPLING_OPTIONS, Loss
 from analyses.groups import By
-from analyses.inference import order_test, recovery_interval
-from analyses.kernels.inference import Alternative, Method
+from analyses.inference import recovery_interval
+from analyses.kernels.inference import Method
+from analyses.names import named
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
 from analyses.similarity import cosine, cyclicity, distance, residual_cosine, residual_gram
 from analyses.traces import gram_of, losses_of, order_of
@@ -57,27 +58,6 @@ def build_online_loss(*traces: xr.DataTree, loss: Loss = "eval_loss") -> xr.Data
     return online_loss(losses_of(trace), loss=loss).assign_attrs(order=order_of(trace))
 
 
-def build_order_test(
-    *traces: xr.DataTree,
-    loss: Loss = "eval_loss",
-    n_resamples: int = 9999,
-    seed: int = 0,
-    alternative: Alternative = "two-sided",
-    confidence: float = 0.95,
-) -> xr.Dataset:
-    """Build the permutation test of the first trace against the second."""
-    first, second = traces
-    scores = [recovery(losses_of(trace), loss=loss) for trace in traces]
-    result = order_test(
-        *scores, n_resamples=n_resamples, seed=seed, alternative=alternative, confidence=confidence
-    )
-    n_intervals = result.sizes["interval"]
-    each = [score["recovery_score"].isel(interval=slice(n_intervals)) for score in scores]
-    scored = result.assign(recovery_score=each[0], recovery_score_other=each[1])
-    facts = {"order": order_of(first), "order_other": order_of(second), "loss": loss}
-    return with_adjusted(scored).assign_attrs(facts)
-
-
 def build_similarity(
     *traces: xr.DataTree,
     kind: str = "weights",
@@ -90,7 +70,7 @@ def build_similarity(
     n_tasks = int(trace.attrs["n_tasks"])
     matrix = _similarity(gram_of(trace, kind, select, by=by, center=metric != "cosine"), metric, n_tasks)
     profile = cyclicity(matrix, period=n_tasks).rename(similarity="mean_similarity")
-    return profile.assign(similarity=matrix).assign_attrs(
+    return named(profile.assign(similarity=matrix)).assign_attrs(
         kind=kind, select=select or "", by=by, metric=metric, n_tasks=n_tasks, order=order_of(trace)
     )
 
@@ -184,23 +164,5 @@ TRAJECTORY = Analysis(
         "demo/cyclic.zarr --residuals",
         "demo/cyclic.zarr --by group",
         "demo/cyclic.zarr --out path.zarr",
-    ),
-)
-ORDER_TEST = Analysis(
-    name="order-test",
-    summary="Whether the first trace recovers more than the second: a permutation test over tasks.",
-    build=build_order_test,
-    report=reports.order_test,
-    options={
-        **RESAMPLING_OPTIONS,
-        "alternative": "Whether the first trace is to recover differently, more (greater), or less.",
-    },
-    n_traces=(2, 2),
-    details="Null hypothesis: what a task loses and regains does not depend on the order, so that either run "
-    "could have given its losses. The unit of replication is the task; with the same tasks in both runs they "
-    "are compared in pairs. One run of each order says nothing of other seeds; of several, see `group-test`.",
-    examples=(
-        "demo/cyclic.zarr demo/shuffled.zarr --alternative greater",
-        "demo/cyclic.zarr demo/shuffled.zarr --json",
     ),
 )

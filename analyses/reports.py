@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 
 from analyses.commands import by_part
-from analyses.commands.parts import (
-    ADJUSTED,
-    SEVERAL_TESTS,
-    facts,
-    in_units,
-    joined,
-    numbers_of,
-    rows_of,
-    subject_of,
-    titled,
-)
+from analyses.commands.parts import facts, in_units, joined, numbers_of, rows_of, subject_of, titled
 from tracekit.protocols import Report
 
 NO_INTERVALS = "No interval is complete: no task has been trained twice, so there is nothing to recover yet."
@@ -86,67 +74,6 @@ def _undefined_scores(dataset: xr.Dataset) -> list[str]:
         )
         if chosen.size
     ]
-
-
-SCORES = ("recovery_score", "recovery_score_other")
-RUNS = ("first run, ", "second run, ")
-TESTED = ("difference", "interval_low", "interval_high", "p_value")
-
-
-def order_test(dataset: xr.Dataset) -> Report:
-    """Report the test of one order against another."""
-    pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks", "n_tasks_other")]
-    named = ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks", "n_tasks_other", *pooled)
-    settings = ("alternative", "n_resamples", "seed", "confidence", "paired", "order", "order_other", "loss")
-    warnings = [
-        note for name, run in zip(SCORES, RUNS, strict=True) for note in above_one(dataset[name], run)
-    ]
-    percent = f"{100 * dataset.attrs['confidence']:g} %"
-    ends = (f"{percent} low", f"{percent} high")
-    return Report(
-        numbers={
-            **{name: numbers_of(dataset[name]) for name in named},
-            **{name: dataset.attrs[name] for name in settings},
-            "warnings": warnings,
-        },
-        columns=("interval", "first", "second", "difference", *ends, "p", "p, Holm", "p, BH", "tasks"),
-        rows=_test_rows(dataset),
-        title="Recovery score, " + _first_less_second(dataset),
-        notes=(*_test_notes(dataset), *warnings),
-    )
-
-
-def _test_rows(dataset: xr.Dataset) -> tuple[tuple[Any, ...], ...]:
-    """Give a row for each interval, and one for all of them."""
-    if dataset.sizes["interval"] == 0:
-        return ()
-    means = [dataset[name].mean("interval", skipna=False).item() for name in SCORES]
-    *pooled, n_tasks = (dataset[f"pooled_{name}"].item() for name in (*TESTED, "n_tasks"))
-    each = rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks"))
-    return (*each, ("all", *means, *pooled, *[np.nan] * len(ADJUSTED), n_tasks))
-
-
-def _first_less_second(dataset: xr.Dataset) -> str:
-    orders = (dataset.attrs["order"] or "first", dataset.attrs["order_other"] or "second")
-    return "{} less {}".format(*(f"{order} order" for order in orders))
-
-
-def _test_notes(dataset: xr.Dataset) -> tuple[str, ...]:
-    swap = "swapped between the runs" if dataset.attrs["paired"] else "dealt out to the runs anew"
-    notes = [
-        f"Permutation test, {dataset.attrs['alternative']}. "
-        "Null: a task's losses do not depend on the order. "
-        f'Unit: the task, its losses {swap}. Row "all": mean over intervals, one test.',
-        "One run of each order: other seeds are not spoken for.",
-        SEVERAL_TESTS,
-    ]
-    if dataset.sizes["interval"] == 0:
-        notes.append(NO_INTERVALS)
-    elif bool(dataset["p_value"].isnull().any()):
-        notes.append(
-            "A dash: the score is not defined, for want of forgetting, of tasks, or of finite losses."
-        )
-    return tuple(notes)
 
 
 def shift_averaged_loss(dataset: xr.Dataset) -> Report:

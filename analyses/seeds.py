@@ -8,6 +8,7 @@ from analyses.inference import PARTS
 from analyses.inputs import require_draws, variable
 from analyses.kernels import seeds as kernels
 from analyses.lazy import apply, require_dims
+from analyses.names import named
 from tracekit.errors import AnalysisError
 
 
@@ -21,12 +22,16 @@ def seeds_interval(
 ) -> xr.Dataset:
     """Hierarchical bootstrap interval of the mean recovery score over runs of different seeds.
 
-    Runs are drawn with replacement, and within each drawn run its tasks; the score of each is taken anew, and
-    averaged. Drawing tasks adds a spread that is in the spread between runs already, so that plain two-stage
-    drawing counts it twice; here runs are first drawn together by that share [1]_. The level is raised for
-    few runs as in `recovery_interval`. The interval speaks of other seeds and other tasks of the same kind.
-    It is wider than need be where runs differ by their tasks alone, and needs five runs or more for what it
-    says (`docs/calibration.md`).
+    Runs are drawn with replacement, and so are tasks, the same ones for all runs: runs of different seeds
+    train the same tasks, and what is special to a task is in the scores of all of them, however many there
+    are. Plain drawing of both counts what tasks do to single runs twice, once among runs and once among
+    tasks [1]_; so deviations of drawn tasks are drawn together by √(1 − r / t), of their mean square t and
+    that of run by task r, 0 where t is the smaller. With the mean square s of runs the variance is
+    s + max(0, t − r), each over the number of all scores, as in the analysis of variance of both [2]_, and
+    the level is raised by as much as Student's t asks for with Satterthwaite's degrees of freedom [3]_.
+
+    The interval speaks of other seeds and other tasks of the same kind, and holds for runs that each have
+    tasks of their own as well. Calibration: `docs/calibration.md`; with fewer than five runs it is too short.
 
     Parameters
     ----------
@@ -54,8 +59,9 @@ def seeds_interval(
 
     References
     ----------
-    .. [1] Davison, Hinkley (1997), Bootstrap methods and their application, section 3.8,
-       doi:10.1017/CBO9780511802843.
+    .. [1] Owen (2007), The pigeonhole bootstrap, Ann. Appl. Stat. 1, doi:10.1214/07-AOAS122.
+    .. [2] Searle, Casella, McCulloch (1992), Variance components, doi:10.1002/9780470316856.
+    .. [3] Satterthwaite (1946), Biometrics Bulletin 2, doi:10.2307/3002019.
 
     Examples
     --------
@@ -65,7 +71,7 @@ def seeds_interval(
     >>> runs = [recovery(synthetic_losses(n_tasks=5, recovery_scores=[score])) for score in planted]
     >>> result = seeds_interval(xr.concat(runs, "run")).isel(interval=0)
     >>> [round(result[name].item(), 2) for name in ("interval_low", "mean_score", "interval_high")]
-    [0.21, 0.26, 0.3]
+    [0.2, 0.26, 0.3]
     """
     if not 0 < confidence < 1:
         raise AnalysisError(f"confidence: expected a number between 0 and 1, found {confidence}")
@@ -84,7 +90,7 @@ def seeds_interval(
         parameters={"confidence": confidence, "n_resamples": n_resamples, "seed": seed},
     )
     settings = {"confidence": confidence, "n_resamples": n_resamples, "seed": seed, "unit": "run and task"}
-    return result.assign(n_runs=recovery.sizes[dim]).assign_attrs(settings)
+    return named(result.assign(n_runs=recovery.sizes[dim])).assign_attrs(settings)
 
 
 def noise_ceiling(curves: xr.DataArray, *, dim: str = "run") -> xr.Dataset:

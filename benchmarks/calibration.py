@@ -59,9 +59,10 @@ class Losses:
         self.loss[rows, self.trained[1:]] = 1.0  # what was just trained
         self.starts, self.ends = intervals(visits_of_tasks(self.trained, n_tasks))
 
-    def parts(self) -> Floats:
+    def parts(self, *, less_shared: bool = False) -> Floats:
         """Give losses after a visit, before the next, and at the peak, dims (part, interval, task)."""
-        after, before, peak, _ = interval_losses(self.loss, self.starts, self.ends)
+        loss = rotation.less_shared(self.loss, self.trained) if less_shared else self.loss
+        after, before, peak, _ = interval_losses(loss, self.starts, self.ends)
         return np.stack([after, before, peak]).swapaxes(1, 2)
 
     def rotation_test(self, n_resamples: int, seed: int) -> tuple[Floats, ...]:
@@ -106,11 +107,14 @@ def any_interval(adjust: Callable[[Floats], Floats]) -> Row:
     return reject
 
 
-def of_orders(n_tasks: int, memory: float, *, paired: bool, shared: float = 0.0) -> Row:
-    """Permutation test of one run against another of the same kind."""
+def of_orders(
+    n_tasks: int, memory: float, *, paired: bool = True, shared: float = 0.0, less_shared: bool = True
+) -> Row:
+    """Permutation test of one run against another of the same kind, what tasks share taken off or not."""
 
     def reject(rng: np.random.Generator, seed: int) -> bool:
-        runs = [Losses(rng, n_tasks, 2, memory, shared).parts() for _ in range(2)]
+        losses = [Losses(rng, n_tasks, 2, memory, shared) for _ in range(2)]
+        runs = [each.parts(less_shared=less_shared) for each in losses]
         resampling = Resampling(n_resamples=199, seed=seed)
         return difference_of_scores(*runs, paired=paired, resampling=resampling)[-1] <= LEVEL
 
@@ -190,13 +194,17 @@ def tasks_interval(n_tasks: int, method: str) -> Row:
     return holds
 
 
-def seeds_interval(n_seeds: int, ratio: float) -> Row:
-    """Interval over seeds and tasks; seeds differ by `ratio` times what their tasks make them differ by."""
+def seeds_interval(n_seeds: int, ratio: float, *, of_tasks: float = 0.0) -> Row:
+    """Interval over seeds and tasks; seeds differ by `ratio` times what their tasks make them differ by.
+
+    Tasks are other ones in each seed, but for a standard deviation of their scores that all seeds share.
+    """
     n_tasks, spread = 16, 0.1
 
     def parts(rng: np.random.Generator) -> tuple[Floats, ...]:
         of_seed = ratio * spread / np.sqrt(n_tasks) * rng.standard_normal((n_seeds, 1))
         share = 0.3 + of_seed + spread * autoregression(rng, (n_seeds, n_tasks), 0.0)
+        share += of_tasks * rng.standard_normal(n_tasks)
         return np.zeros(share.shape), 1 - share, np.ones(share.shape)
 
     def holds(rng: np.random.Generator, seed: int) -> bool:
@@ -216,9 +224,17 @@ REJECTIONS: dict[str, Row] = {
     "recovery_test, pooled, 16 tasks, memory 0.8, shared noise": within_run(16, 0.8, shared=0.05),
     "recovery_test, any of 5 intervals, Holm": any_interval(comparisons.holm),
     "recovery_test, any of 5 intervals, Benjamini–Hochberg": any_interval(comparisons.benjamini_hochberg),
-    "order_test, paired, 16 tasks, memory 0.8": of_orders(16, 0.8, paired=True),
+    "order_test, paired, 16 tasks, memory 0.8": of_orders(16, 0.8),
     "order_test, not paired, 16 tasks, memory 0.8": of_orders(16, 0.8, paired=False),
-    "order_test, paired, 16 tasks, memory 0.8, shared noise": of_orders(16, 0.8, paired=True, shared=0.05),
+    "order_test, paired, 16 tasks, memory 0.8, shared noise": of_orders(16, 0.8, shared=0.05),
+    "order_test, not paired, 16 tasks, memory 0.8, shared noise": of_orders(
+        16, 0.8, paired=False, shared=0.05
+    ),
+    "order_test, paired, 16 tasks, memory 0.8, shared noise as large as own": of_orders(16, 0.8, shared=0.15),
+    "order_test of losses as they are, paired, 16 tasks, memory 0.8": of_orders(16, 0.8, less_shared=False),
+    "order_test of losses as they are, paired, 16 tasks, memory 0.8, shared noise": of_orders(
+        16, 0.8, shared=0.05, less_shared=False
+    ),
     "page_test, 16 tasks, 5 intervals, memory 0.8": page(16, 0.8),
     "kendall, 12 runs": over_runs(lambda scores, sizes, _: trends.kendall(scores, sizes)[1]),
     "jonckheere, 12 runs in 3 groups": over_runs(
@@ -229,7 +245,9 @@ REJECTIONS: dict[str, Row] = {
     "mantel, residual cosine, memory 0.9, 5 elements": mantel(0.9, 5),
     "mantel, residual cosine, random walk, 50 elements": mantel(1.0, 50),
     "cka, null of shuffled pairs": representations(representation.u_centered),
-    "rsa, null of shuffled pairs": representations(representation.ranked),
+    "rsa, null of shuffled pairs": representations(
+        lambda grams: representation.ranked(representation.dissimilarity(grams, euclidean=True))
+    ),
 }
 COVERAGES: dict[str, Callable[[], Row]] = {
     "recovery_interval, percentile, 16 tasks, memory 0.8": lambda: tasks_interval(16, "percentile"),
@@ -238,6 +256,12 @@ COVERAGES: dict[str, Callable[[], Row]] = {
     "seeds_interval, 8 seeds that differ as much as tasks make them": lambda: seeds_interval(8, 1.0),
     "seeds_interval, 8 seeds that differ 3 times as much": lambda: seeds_interval(8, 3.0),
     "seeds_interval, 8 seeds that do not differ but by their tasks": lambda: seeds_interval(8, 0.0),
+    "seeds_interval, 8 seeds that do not differ, of the same tasks": lambda: seeds_interval(
+        8, 0.0, of_tasks=0.1
+    ),
+    "seeds_interval, 8 seeds that differ 3 times as much, of the same tasks": lambda: seeds_interval(
+        8, 3.0, of_tasks=0.1
+    ),
 }
 
 
@@ -272,9 +296,9 @@ truth in 0.93 to 0.97. Written by `make calibrate` from {n:,} simulated runs for
 
 Losses are autocorrelated curves: for each task a first-order autoregression of standard deviation 0.15 of
 its forgetting, with the memory named (the correlation from one snapshot to the next); with shared noise,
-another one of 0.05 that is the same for all tasks. Tasks are forgotten at once and nothing recovers;
-forgetting differs between tasks by a quarter. Paths of weights are autoregressions, or random walks, of 97
-visits, less their mean over a window of 16. `benchmarks/calibration.py` holds the simulations.
+another one of 0.05 (as large: 0.15) that is the same for all tasks. Tasks are forgotten at once and nothing
+recovers; forgetting differs between tasks by a quarter. Paths of weights are autoregressions, or random
+walks, of 97 visits, less their mean over a window of 16. `benchmarks/calibration.py` holds the simulations.
 
 """
 
@@ -292,10 +316,11 @@ def main() -> None:
 
 NOTES = """\
 What is outside says so. `order_test` takes tasks for independent: noise that all tasks of a run share is
-not in its null, and runs of more seeds are needed to see it. Seeds that do not differ but by their tasks
-get intervals wider than need be: with few seeds it cannot be known that they do not. With fewer than five
-seeds, intervals over seeds are too short where seeds differ most. `mantel` holds for residual cosines
-alone: of centered cosines of random walks it rejects far too often.
+not in its null. So the scores it is given are those of `less_shared` losses, as in `tracekit analyze
+order-test`; the rows of losses as they are show what becomes of it otherwise. Intervals over seeds hold for
+tasks that all seeds share, and for tasks of each seed's own; with fewer than five seeds they are too short
+where seeds differ most. `mantel` holds for residual cosines alone: of centered cosines of random walks it
+rejects far too often.
 """
 
 if __name__ == "__main__":

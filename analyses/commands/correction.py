@@ -19,6 +19,7 @@ from analyses.commands.parts import (
 from analyses.correction import corrected_recovery, general_learning
 from analyses.inference import order_test
 from analyses.kernels.inference import Alternative
+from analyses.names import named
 from analyses.recovery import recovery
 from analyses.reports import above_one
 from analyses.traces import losses_of, order_of, path_of
@@ -54,9 +55,9 @@ def build(
     plain = [recovery(losses, loss=loss) for losses in runs]
     shared = slice(result.sizes["interval"])
     scores = [each["recovery_score"].isel(interval=shared) for each in (*plain, *corrected)]
-    named = dict(zip(SCORES, scores, strict=True))
+    each = dict(zip(SCORES, scores, strict=True))
     facts = {"baseline": baseline, "order": order_of(traces[0]), "loss": loss}
-    return with_adjusted(result.assign(named)).assign_attrs(facts)
+    return named(with_adjusted(result.assign(each))).assign_attrs(facts)
 
 
 def _require_same_budget(run: xr.DataTree, control: xr.DataTree) -> None:
@@ -71,20 +72,20 @@ def _require_same_budget(run: xr.DataTree, control: xr.DataTree) -> None:
 def report(dataset: xr.Dataset) -> Report:
     """Report scores with and without general learning, and how far the run exceeds its control."""
     pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks", "n_tasks_other")]
-    named = ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks", "n_tasks_other", *pooled)
+    listed = ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks", "n_tasks_other", *pooled)
     percent = f"{100 * dataset.attrs['confidence']:g} %"
     warnings = above_one(dataset["corrected_score"], "corrected, ")
     return Report(
         numbers={
-            **{name: numbers_of(dataset[name]) for name in named},
+            **{name: numbers_of(dataset[name]) for name in listed},
             **{name: dataset.attrs[name] for name in SETTINGS},
             "warnings": warnings,
         },
         columns=(
             *("interval", "score", "of control", "corrected", "of control", "excess"),
-            *(f"{percent} low", f"{percent} high", "p", "p, Holm", "p, BH", "tasks"),
+            *(f"{percent} low", f"{percent} high", "p", "p, Holm", "p, BH"),
         ),
-        rows=rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks")),
+        rows=rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED, *ADJUSTED)),
         title="Recovery score less general learning",
         notes=(*_notes(dataset), SEVERAL_TESTS, *warnings),
     )
@@ -118,7 +119,8 @@ CORRECTED_RECOVERY = Analysis(
     details="A score above 1 is general learning: training on any task lowers the losses of all. Here the "
     "mean loss of a control, which has the same tasks and budget and no anticipation, is taken off first. "
     "Null hypothesis of the test: what a task loses and regains, without general learning, does not depend "
-    "on the order. The unit of replication is the task; one run of each says nothing of other seeds.",
+    "on the order. The unit of replication is the task: noise that all tasks of a run share makes p too "
+    "small here, and is taken off by `order-test`. One run of each says nothing of other seeds.",
     examples=(
         "demo/cyclic.zarr demo/shuffled.zarr",
         "demo/cyclic.zarr demo/shuffled.zarr --alternative two-sided",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, numbers_of, rows_of, titled, worded
+from analyses.names import named
 from analyses.recovery import recovery
 from analyses.seeds import noise_ceiling, seeds_interval
 from analyses.traces import losses_of, order_of, path_of
@@ -30,7 +31,7 @@ def build(
     bounds = ceiling.rename({name: f"ceiling_{name}" for name in ceiling.data_vars})
     result = interval.drop_vars("n_runs").assign(recovery_score=together["recovery_score"])
     facts = {"order": order_of(traces[0]), "loss": loss, "n_runs": len(traces)}
-    return result.assign(bounds.data_vars).assign_attrs(facts)
+    return named(result.assign(bounds.data_vars)).assign_attrs(facts)
 
 
 def _require_alike(traces: tuple[xr.DataTree, ...], runs: list[xr.Dataset]) -> None:
@@ -45,22 +46,22 @@ def _require_alike(traces: tuple[xr.DataTree, ...], runs: list[xr.Dataset]) -> N
 
 def report(dataset: xr.Dataset) -> Report:
     """Report mean scores over runs, and how alike runs are."""
-    named = ("interval", "mean_score", "interval_low", "interval_high")
+    listed = ("interval", "mean_score", "interval_low", "interval_high")
     percent = f"{100 * dataset.attrs['confidence']:g} %"
     lower, upper = (float(dataset[f"ceiling_{name}"]) for name in ("lower", "upper"))
     few = dataset.attrs["n_runs"] < 5
     return Report(
         numbers={
-            **{name: numbers_of(dataset[name]) for name in (*named, "recovery_score")},
+            **{name: numbers_of(dataset[name]) for name in (*listed, "recovery_score")},
             **{name: dataset.attrs[name] for name in SETTINGS},
             "ceiling_lower": lower,
             "ceiling_upper": upper,
         },
         columns=("interval", "mean score", f"{percent} low", f"{percent} high"),
-        rows=rows_of(dataset[name] for name in named),
+        rows=rows_of(dataset[name] for name in listed),
         title=titled(f"Recovery score over {dataset.attrs['n_runs']} runs", dataset),
         notes=(
-            f"{percent} intervals: hierarchical bootstrap, runs and within them tasks.",
+            f"{percent} intervals: hierarchical bootstrap, of runs, and of tasks, the same ones in all runs.",
             f"Noise ceiling: the correlation of a run with the mean of the others {worded(lower)}, with that "
             f"of all {worded(upper)} (losses after, before and at the peak, by task).",
             *(("Fewer than five runs: the intervals are too short where seeds differ much.",) if few else ()),
@@ -75,8 +76,8 @@ SEEDS = Analysis(
     report=report,
     options=RESAMPLING_OPTIONS,
     n_traces=(2, None),
-    details="The interval speaks of other seeds and other tasks of the same kind: runs are drawn, and within "
-    "them tasks. Give five runs or more that differ in nothing but their seed. The noise ceiling is how well "
-    "the best account of the losses could agree with a single run.",
+    details="The interval speaks of other seeds and other tasks of the same kind: runs are drawn, and "
+    "tasks, the same ones in all runs. Give five runs or more that differ in nothing but their seed. The "
+    "noise ceiling is how well the best account of the losses could agree with a single run.",
     examples=("runs/cyclic-*.zarr", "runs/cyclic-*.zarr --confidence 0.9 --json"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyses.kernels.recovery import MISSING, Floats, Integers
+from analyses.kernels.recovery import MISSING, Booleans, Floats, Integers
 
 FEWEST_SNAPSHOTS = 2
 """Snapshots that an interval needs between its visits for a rotation to change anything."""
@@ -34,15 +34,18 @@ def forgotten_curves(loss: Floats, starts: Integers, ends: Integers) -> tuple[Fl
 
 
 def less_shared(loss: Floats, trained_task: Integers) -> Floats:
-    """Take off what tasks share at each snapshot, (visit, task) -> same: their mean, each less its own level.
+    """Take off what tasks share at each snapshot, (…, visit, task) -> same: their mean, less their levels.
 
     The task just trained has no part in it: its loss is low for another reason. Nor have NaN.
     """
-    counted = (trained_task[:, np.newaxis] != np.arange(loss.shape[1])) & ~np.isnan(loss)
-    known = np.where(counted, loss, 0.0)
-    level = known.sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
-    shared = np.where(counted, loss - level, 0.0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-    return np.asarray(loss - shared[:, np.newaxis])
+    counted = (trained_task[:, np.newaxis] != np.arange(loss.shape[-1])) & ~np.isnan(loss)
+    level = _mean_where(counted, loss, axis=-2)
+    return np.asarray(loss - _mean_where(counted, loss - level, axis=-1))
+
+
+def _mean_where(counted: Booleans, values: Floats, *, axis: int) -> Floats:
+    total = np.where(counted, values, 0.0).sum(axis=axis, keepdims=True)
+    return np.asarray(total / np.maximum(counted.sum(axis=axis, keepdims=True), 1))
 
 
 def recovery_test(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from analyses.kernels.inference import DEGENERATE, expanded_level
+from analyses.kernels.inference import DEGENERATE, student_level
 from analyses.kernels.recovery import Booleans, Floats, recovery_score
 
 
@@ -22,22 +23,20 @@ def hierarchical_interval(
 ) -> tuple[Floats, Floats, Floats]:
     """Give the mean score over seeds and the ends of its interval, (seed, task) -> () three times.
 
-    Seeds are drawn, and within each drawn seed tasks. What drawing tasks adds to the spread is in the spread
-    between the scores of seeds already, so these are drawn together first, by as much. Draws without
+    Seeds are drawn, and tasks, the same ones for all seeds. What tasks do to one seed and not to the others
+    is in the spread between seeds already, so the draws of tasks are drawn together by as much. Draws without
     forgetting make the ends NaN.
     """
     scores = recovery_score(after, before, peak, counted)
     if len(scores) < 2 or not np.isfinite(scores).all():
         return scores.mean() if scores.size else np.asarray(np.nan), *(np.asarray(np.nan),) * 2
+    parts = np.stack([after, before, peak])[..., counted.all(axis=0)]
+    spread = _spread(scores, parts)
     rng = np.random.default_rng(seed)
-    shape = (n_resamples, len(scores))
-    within = _deviations(np.stack([after, before, peak]), counted, shape[0], rng)
-    drawn = rng.integers(len(scores), size=shape)
-    # a seed drawn twice has its tasks drawn twice
-    deviations = within[rng.integers(n_resamples, size=shape), drawn]
-    between = (scores[drawn] - scores.mean()) * _share_kept(scores, within)
-    means = scores.mean() + (between + deviations).mean(axis=1)
-    tail = (1 - expanded_level(confidence, len(scores))) / 2
+    means = scores.mean() + _means_of_drawn(scores - scores.mean(), n_resamples, rng)
+    if spread.share_of_tasks > 0:
+        means += spread.share_of_tasks * _deviations_of_drawn_tasks(parts, n_resamples, rng)
+    tail = (1 - student_level(confidence, spread.freedom)) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return scores.mean(), low, high
 
@@ -53,22 +52,77 @@ def hierarchical_intervals(
     return tuple(np.array(each, dtype=np.float64).reshape(-1, 3).T)
 
 
-def _deviations(parts: Floats, counted: Booleans, n_draws: int, rng: np.random.Generator) -> Floats:
-    """Give how far the score of drawn tasks lies from that of all, for every seed, -> (draw, seed)."""
-    columns = []
-    for seed, has in enumerate(counted):
-        own = parts[:, seed, has]
-        tasks = rng.integers(own.shape[-1], size=(n_draws, own.shape[-1]))
-        columns.append(recovery_score(*own[:, tasks]) - recovery_score(*own))
-    return np.stack(columns, axis=1)
+@dataclass(frozen=True)
+class Spread:
+    """What seeds, tasks, and both together (the rest) add to the variance of the mean, as if each were alone.
+
+    The rest is in those of seeds and of tasks as well, so the variance is seeds + tasks − rest.
+    """
+
+    seeds: float
+    tasks: float
+    rest: float
+    n_seeds: int
+    n_tasks: int
+
+    @property
+    def share_of_tasks(self) -> float:
+        """What deviations of drawn tasks are to be multiplied by for the rest to be counted once."""
+        if not self.tasks > self.rest:
+            return 0.0
+        return float(np.sqrt(1 - self.rest / self.tasks))
+
+    @property
+    def freedom(self) -> float:
+        """Satterthwaite's degrees of freedom of the variance; not below those of its parts."""
+        squares = [self.seeds**2 / (self.n_seeds - 1)]
+        variance, least = self.seeds, self.n_seeds - 1
+        if self.share_of_tasks > 0:
+            variance += self.tasks - self.rest
+            least = min(self.n_seeds, self.n_tasks) - 1
+            squares += [
+                self.tasks**2 / (self.n_tasks - 1),
+                self.rest**2 / ((self.n_seeds - 1) * (self.n_tasks - 1)),
+            ]
+        total = sum(squares)
+        return max(least, variance**2 / total) if total > DEGENERATE**2 else float(least)
 
 
-def _share_kept(scores: Floats, within: Floats) -> float:
-    """Give what the spread between seeds is to be multiplied by for tasks to be counted once."""
-    variance = scores.var(ddof=1)
-    if not variance > DEGENERATE:
-        return 0.0
-    return float(np.sqrt(max(0.0, 1.0 - within.var(axis=0, ddof=1).mean() / variance)))
+def _spread(scores: Floats, parts: Floats) -> Spread:
+    """Analyse the variance of scores, by seed and task, of the tasks that all seeds have."""
+    _, n_seeds, n_tasks = parts.shape
+    seeds = float(scores.var(ddof=1)) / n_seeds
+    if n_tasks < 2:
+        return Spread(seeds, 0.0, 0.0, n_seeds, n_tasks)
+    each = _scores_by_task(parts)
+    by_task = each.mean(axis=0)
+    rest = each - each.mean(axis=1, keepdims=True) - by_task + each.mean()
+    square = float(np.square(rest).sum()) / ((n_seeds - 1) * (n_tasks - 1))
+    tasks = float(by_task.var(ddof=1)) / n_tasks
+    return Spread(seeds, tasks, square / (n_seeds * n_tasks), n_seeds, n_tasks)
+
+
+def _scores_by_task(parts: Floats) -> Floats:
+    """Give numbers whose means over tasks are scores, to first order, (part, seed, task) -> (seed, task)."""
+    after, before, peak = parts
+    forgetting = (peak - after).mean(axis=1, keepdims=True)
+    score = recovery_score(after, before, peak)[:, np.newaxis]
+    return np.asarray(score + (peak - before - score * (peak - after)) / forgetting)
+
+
+def _means_of_drawn(deviations: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
+    """Give the mean of drawn deviations, as variable as that of new ones would be, (unit,) -> (draw,)."""
+    n = len(deviations)
+    drawn = rng.integers(n, size=(n_draws, n))
+    return np.asarray(deviations[drawn].mean(axis=1) * np.sqrt(n / (n - 1)))
+
+
+def _deviations_of_drawn_tasks(parts: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
+    """Give how far the mean score of drawn tasks lies from that of all, (part, seed, task) -> (draw,)."""
+    n = parts.shape[-1]
+    tasks = rng.integers(n, size=(n_draws, n))
+    each = [recovery_score(*own[:, tasks]) - recovery_score(*own) for own in parts.swapaxes(0, 1)]
+    return np.asarray(np.mean(each, axis=0) * np.sqrt(n / (n - 1)))
 
 
 def noise_ceiling(curves: Floats) -> tuple[Floats, Floats]:

@@ -77,6 +77,7 @@ PUBLIC = {
     "corrected_recovery": lambda tree: analyses.corrected_recovery(
         losses(tree), analyses.general_learning(losses(tree))
     ),
+    "less_shared": lambda tree: analyses.less_shared(losses(tree)),
     "forward_transfer": lambda tree: analyses.forward_transfer(losses(tree)),
     "general_learning": lambda tree: analyses.general_learning(losses(tree)),
     "pairwise_summary": lambda tree: analyses.pairwise_summary(pairwise(tree), losses(tree)["trained_task"]),

@@ -12,12 +12,13 @@ from analyses.commands.continual import CONTINUAL
 from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.commands.mantel import MANTEL
 from analyses.commands.norms import NORMS
+from analyses.commands.order import ORDER_TEST
 from analyses.commands.pairwise import PAIRWISE_RECOVERY
 from analyses.commands.period import PERIOD
 from analyses.commands.representation import REPRESENTATION
 from analyses.commands.seeds import SEEDS
 from analyses.commands.significance import RECOVERY_TEST, TREND
-from analyses.registry import ONLINE_LOSS, ORDER_TEST, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
+from analyses.registry import ONLINE_LOSS, RECOVERY, SHIFT_AVERAGED_LOSS, SIMILARITY, TRAJECTORY
 from tracekit import plugins
 from tracekit.errors import AnalysisError, TracekitError
 from tracekit.testing import synthetic_runs, synthetic_trace

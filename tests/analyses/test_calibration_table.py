@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = dict(
     re.findall(r"^\| (.+?) \| (\d\.\d+) \|", (ROOT / "docs" / "calibration.md").read_text(), re.MULTILINE)
 )
-KNOWN_OUTSIDE = {
-    "order_test, paired, 16 tasks, memory 0.8, shared noise",
-    "seeds_interval, 8 seeds that do not differ but by their tasks",
-}
+KNOWN_OUTSIDE = {"order_test of losses as they are, paired, 16 tasks, memory 0.8, shared noise"}
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +23,17 @@ def calibration():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_make_calibrate_starts():
+    """A script's own folder comes first on the path: none of its files may be called as a package is."""
+    recipe = re.search(
+        r"^calibrate:.*\n\t\$\(BIN\)/python (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    done = subprocess.run(
+        [sys.executable, *recipe[1].split(), "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--simulations" in done.stdout
 
 
 def test_the_table_has_every_row(calibration):

@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 
 from analyses.commands.correction import CORRECTED_RECOVERY
+from analyses.commands.order import ORDER_TEST
 from analyses.correction import corrected_recovery, general_learning
 from analyses.recovery import recovery
-from analyses.registry import ORDER_TEST, RECOVERY
+from analyses.registry import RECOVERY
 from tracekit.errors import AnalysisError
 from tracekit.testing import synthetic_losses, synthetic_trace
 

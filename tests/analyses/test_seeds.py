@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from analyses.commands.seeds import SEEDS
 from analyses.kernels import seeds as kernels
-from analyses.kernels.inference import expanded_level
 from analyses.recovery import recovery
 from analyses.seeds import noise_ceiling, seeds_interval
 from tracekit.errors import AnalysisError
@@ -27,30 +27,55 @@ def slow_score(after, before, peak):
     return (sum(peak) - sum(before)) / (sum(peak) - sum(after))
 
 
+def slow_mean_squares(parts):
+    """Mean squares of seeds, of tasks, and of what is left, of linear parts of the scores."""
+    n_seeds, n_tasks = parts[0].shape
+    table = np.zeros((n_seeds, n_tasks))
+    for seed in range(n_seeds):
+        after, before, peak = (part[seed] for part in parts)
+        score = slow_score(after, before, peak)
+        forgetting = np.mean(peak - after)
+        for task in range(n_tasks):
+            left = peak[task] - before[task] - score * (peak[task] - after[task])
+            table[seed, task] = score + left / forgetting
+    grand = table.mean()
+    rows, columns = table.mean(axis=1), table.mean(axis=0)
+    seeds = n_tasks * sum((row - grand) ** 2 for row in rows) / (n_seeds - 1)
+    tasks = n_seeds * sum((column - grand) ** 2 for column in columns) / (n_tasks - 1)
+    left = [(table[s, t] - rows[s] - columns[t] + grand) ** 2 for s in range(n_seeds) for t in range(n_tasks)]
+    return seeds, tasks, sum(left) / ((n_seeds - 1) * (n_tasks - 1))
+
+
 def slow_interval(parts, confidence, n_draws):
-    """Two loops of drawing: seeds, then tasks, with the spread between seeds less what tasks make of it."""
+    """A loop that draws seeds, and the same tasks for all of them."""
     rng = np.random.default_rng(7)
     n_seeds, n_tasks = parts[0].shape
     scores = [slow_score(*(part[seed] for part in parts)) for seed in range(n_seeds)]
     grand = sum(scores) / n_seeds
-
-    def deviation(seed):
-        tasks = rng.integers(n_tasks, size=n_tasks)
-        return slow_score(*(part[seed][tasks] for part in parts)) - scores[seed]
-
-    within = np.mean([np.var([deviation(seed) for _ in range(300)], ddof=1) for seed in range(n_seeds)])
-    keep = np.sqrt(max(0, 1 - within / np.var(scores, ddof=1)))
+    seeds, tasks, rest = slow_mean_squares(parts)
+    keep = np.sqrt(max(0, 1 - rest / tasks))
     means = []
     for _ in range(n_draws):
-        drawn = rng.integers(n_seeds, size=n_seeds)
-        means.append(grand + np.mean([keep * (scores[s] - grand) + deviation(s) for s in drawn]))
-    tail = (1 - expanded_level(confidence, n_seeds)) / 2
+        of_seeds = np.mean([scores[s] for s in rng.integers(n_seeds, size=n_seeds)]) - grand
+        drawn = rng.integers(n_tasks, size=n_tasks)
+        again = [slow_score(*(part[seed][drawn] for part in parts)) for seed in range(n_seeds)]
+        wider = [np.sqrt(n / (n - 1)) for n in (n_seeds, n_tasks)]
+        means.append(grand + wider[0] * of_seeds + keep * wider[1] * (np.mean(again) - grand))
+    squares = [seeds**2 / (n_seeds - 1)]
+    if keep > 0:
+        squares += [tasks**2 / (n_tasks - 1), rest**2 / ((n_seeds - 1) * (n_tasks - 1))]
+    freedom = (seeds + max(0, tasks - rest)) ** 2 / sum(squares)
+    freedom = max(freedom, min(n_seeds, n_tasks) - 1 if keep > 0 else n_seeds - 1)
+    tail = stats.norm.cdf(-stats.t.isf((1 - confidence) / 2, freedom))
     return grand, np.quantile(means, tail), np.quantile(means, 1 - tail)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.1])
-def test_the_interval_is_that_of_two_loops_of_drawing(spread):
+@pytest.mark.parametrize("of_tasks", [0.0, 0.3])
+def test_the_interval_is_that_of_loops_of_drawing(spread, of_tasks):
     together = runs(spread=spread)
+    easier = 1 - of_tasks * np.random.default_rng(1).random(together.sizes["task"])
+    together["before"] = together["before"] * xr.DataArray(easier, dims="task")
     parts = [together[name].isel(interval=0).values for name in ("after", "before", "peak")]
     expected = slow_interval(parts, 0.8, 3000)
     found = seeds_interval(together, confidence=0.8).isel(interval=0)
@@ -64,6 +89,28 @@ def test_runs_that_are_the_same_leave_the_spread_over_tasks():
     assert (found["interval_high"] - found["interval_low"] > 0.01).all()
     exact = seeds_interval(runs(n_seeds=1, noise=0.0).isel(run=[0] * 5), n_resamples=99)
     np.testing.assert_allclose(exact["interval_high"], exact["interval_low"])
+
+
+def test_tasks_that_all_runs_share_widen_the_interval_however_many_runs_there_are():
+    """The mean over ever more runs of the same tasks says no more about other tasks."""
+    few, many = (runs(n_seeds=n, spread=0.0).isel(interval=[0]) for n in (5, 40))
+    easier = xr.DataArray(np.linspace(1, 0.6, few.sizes["task"]), dims="task")
+    widths = []
+    for together in (few, many):
+        together["before"] = together["before"] * easier
+        found = seeds_interval(together, n_resamples=999)
+        widths.append((found["interval_high"] - found["interval_low"]).item())
+    assert min(widths) > 0.15
+    np.testing.assert_allclose(*widths, rtol=0.3)
+
+
+def test_tasks_that_a_run_lacks_have_no_part_in_what_tasks_do():
+    together = runs()
+    together["start_visit"][{"run": 0, "task": 0}] = -1
+    found = seeds_interval(together, n_resamples=999)
+    assert np.isfinite(found["interval_low"]).all()
+    alone = together.isel(task=[0, 1])
+    assert np.isfinite(seeds_interval(alone, n_resamples=99)["interval_low"]).all()
 
 
 def test_one_run_has_no_interval_and_a_missing_score_none_either():
@@ -80,7 +127,7 @@ def test_one_run_has_no_interval_and_a_missing_score_none_either():
 def test_errors_name_what_was_found():
     with pytest.raises(AnalysisError, match="expected dim 'run'"):
         seeds_interval(runs().isel(run=0))
-    with pytest.raises(AnalysisError, match="found 2 and 9"):
+    with pytest.raises(AnalysisError, match="confidence: expected a number between 0 and 1, found 2"):
         seeds_interval(runs(), confidence=2, n_resamples=9)
 
 

@@ -2,12 +2,26 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from analyses import adjusted, distance, gram, pca, rdm, recovery, recovery_test, statistics, step_length
+from analyses import (
+    adjusted,
+    distance,
+    gram,
+    order_test,
+    pca,
+    rdm,
+    recovery,
+    recovery_test,
+    statistics,
+    step_length,
+)
+from analyses.names import LONG_NAMES, POOLED, named
 from tracekit import flat, plugins
-from tracekit.testing import synthetic_runs, synthetic_trace
+from tracekit.testing import synthetic_losses, synthetic_runs, synthetic_trace
 
 LOSS = "nats per token"
+OF_THE_METRIC = ("value",)
 WITHOUT = ("p_value", "score", "cosine", "ratio", "similarity", "n_tasks", "n_pairs", "n_entries")
 
 
@@ -50,3 +64,32 @@ def test_dissimilarities_have_units_where_they_are_distances(trace):
     values = flat(trace, "activations").assign_attrs(units="V")
     assert [rdm(values, metric=metric).attrs["units"] for metric in ("euclidean", "cosine")] == ["V", "1"]
     assert statistics(trace, "weights")["norm"].attrs["units"] == "1"
+
+
+@pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
+def test_every_variable_says_in_words_what_it_is(name):
+    analysis = plugins.load("tracekit.analyses", name)
+    result = analysis.build(*synthetic_runs(analysis.n_traces[0], n_tasks=5))
+    for variable, values in result.data_vars.items():
+        known = str(variable).removeprefix(POOLED) in LONG_NAMES or variable in OF_THE_METRIC
+        assert known, f"{variable} is missing in analyses.names"
+        assert values.attrs["long_name"].strip()
+        assert "units" in values.attrs
+
+
+def test_names_say_what_a_number_is_and_not_what_it_was():
+    losses = synthetic_losses().assign_attrs(long_name="losses")
+    losses["eval_loss"].attrs["long_name"] = "loss of every task"
+    found = recovery(losses)
+    assert found["recovery_score"].attrs["long_name"].startswith("share of the forgetting")
+    assert found["n_tasks"].attrs == {"units": "1", "long_name": "number of tasks"}
+    tested = order_test(found, found, n_resamples=9)
+    assert tested["pooled_p_value"].attrs["long_name"] == "p-value, of all intervals together"
+
+
+def test_names_that_nobody_listed_are_kept():
+    values = xr.Dataset({"own_number": 1.0, "other": 2.0})
+    values["other"].attrs["long_name"] = "what I call it"
+    found = named(values)
+    assert [each.attrs["long_name"] for each in found.values()] == ["own number", "what I call it"]
+    assert "long_name" not in values["own_number"].attrs

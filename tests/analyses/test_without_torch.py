@@ -17,11 +17,11 @@ sys.meta_path.insert(0, Refuse())
 
 import tracekit
 import analyses
-from analyses import registry
-from tracekit.testing import synthetic_trace
+from tracekit import plugins
+from tracekit.testing import synthetic_runs
 
-traces = synthetic_trace(n_tasks=4, n_epochs=3), synthetic_trace(n_tasks=4, n_epochs=3)
-plug_ins = [value for value in vars(registry).values() if isinstance(value, registry.Analysis)]
+traces = synthetic_runs(2, n_tasks=4, n_epochs=3)
+plug_ins = [plugins.load("tracekit.analyses", name) for name in plugins.names("tracekit.analyses")]
 assert len(plug_ins) >= 6
 for plug_in in plug_ins:
     plug_in.report(plug_in.build(*traces[: plug_in.n_traces[1]]).compute())

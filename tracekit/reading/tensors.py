@@ -11,7 +11,7 @@ from tracekit.errors import TraceError
 from tracekit.format.schema import FieldRecord
 from tracekit.patterns import choose
 from tracekit.reading.indexed import columns_of, read_indexed, rows_of
-from tracekit.reading.lazy import is_stored, read_arrays
+from tracekit.reading.lazy import read_arrays
 from tracekit.reading.stored import Stretch
 
 
@@ -98,8 +98,7 @@ def load(dataset: xr.Dataset) -> xr.Dataset:
     if not stored:
         return dataset.compute()
     rest = dataset.drop_vars(stored).compute()
-    # of variables without dask the question for their chunks takes as long as the selection of them
-    in_dask = any(is_stored(dataset.variables[name]._data) for name in stored)
+    in_dask = any(dataset.variables[name].chunks for name in stored)
     read = read_arrays if in_dask else read_indexed
     values = dict(zip(stored, read(list(stored.values())), strict=True))
     return dataset.copy(
