@@ -26,6 +26,7 @@ from tracekit.store import LocalStore
 
 Arm = Callable[[int], Any]
 ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
+CHUNKS_AT_ONCE = 4  # 1 MiB
 STRIDE = 7  # every read of one visit takes another visit
 
 
@@ -122,18 +123,26 @@ def _parameter(name: str) -> Callable[[Path], Callable[[Any], Any]]:
     return traced
 
 
-def decoding(path: Path) -> Arm:
-    """Check and decode a visit's chunks that lie in memory already, on one core: what no reader escapes."""
+def decoding(path: Path, *, from_file: bool) -> Arm:
+    """Check and decode a visit's chunks on one core: what no reader escapes.
+
+    They lie in memory already, or are read from the file, some at a time; where they lie is known.
+    """
     store = LocalStore(path)
     layout = read_layout(store, "weights/values")
     key = layout.object_key((0, 0))
-    data = memoryview(store.get(key) or b"")
+    whole = memoryview(store.get(key) or b"")
     with store.open(key) as shard:
         entries = read_index(shard, layout, key).reshape(-1, 2).tolist()
     rows: npt.NDArray[Any] = np.empty((len(entries), layout.chunk[-1]), layout.dtype)
 
     def decode(_: int) -> None:
-        for row, (offset, length) in zip(rows, entries, strict=True):
-            layout.codec.decode_into(data[offset : offset + length], row, key)
+        with store.open(key) as shard:
+            for first in range(0, len(entries), CHUNKS_AT_ONCE):
+                batch = entries[first : first + CHUNKS_AT_ONCE]
+                start, stop = batch[0][0], sum(batch[-1])
+                data = memoryview(shard.range(start, stop - start) or b"") if from_file else whole[start:stop]
+                for number, (offset, length) in enumerate(batch, first):
+                    layout.codec.decode_into(data[offset - start :][:length], rows[number], key)
 
     return decode
