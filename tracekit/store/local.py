@@ -210,6 +210,7 @@ def _locked(folder: Path) -> Iterator[None]:
             time.sleep(LOCK_PAUSE_SECONDS)
         yield
     finally:
+        _unlock(descriptor)
         os.close(descriptor)
 
 
@@ -222,6 +223,12 @@ def _lock(descriptor: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def _unlock(descriptor: int) -> None:
+    """Unlock a folder also where a process that was forked meanwhile has a copy of the descriptor."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -110,3 +110,29 @@ def test_a_writer_that_is_suspended_within_a_put_is_told_of_and_not_waited_for(t
     assert store.get("a/b") == b"1"
     os.close(suspended)
     assert store.exchange("a/b", [b"1"], b"2")
+
+
+def test_a_process_that_was_forked_within_a_put_locks_nobody_out(tmp_path, monkeypatch):
+    """As the workers of a DataLoader are, which live longer than the put."""
+    store = LocalStore(tmp_path)
+    parent_end, child_end = os.pipe()
+    children = []
+
+    def put_pieces(self, key, pieces):
+        if not children:
+            children.append(os.fork())
+            if children[-1] == 0:
+                os.close(child_end)
+                os.read(parent_end, 1)
+                os._exit(0)
+        (tmp_path / key).write_bytes(b"".join(pieces))
+
+    monkeypatch.setattr(LocalStore, "put_pieces", put_pieces)
+    monkeypatch.setattr(local, "LOCK_SECONDS", 2)
+    try:
+        seen = store.put_unless_changed("a", [b"one"], None)
+        assert store.put_unless_changed("a", [b"two"], seen) is not None
+    finally:
+        os.close(child_end)
+        os.waitpid(children[0], 0)
+        os.close(parent_end)
