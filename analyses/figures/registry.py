@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from analyses.figures import norms, pairwise, recovery, shift_averaged, similarity, task_loss, trajectory
+from analyses.figures import (
+    norms,
+    pairwise,
+    recovery,
+    shift_averaged,
+    similarity,
+    similarity_by_layer,
+    task_loss,
+    trajectory,
+)
 from analyses.figures.saving import save
 from tracekit.protocols import FigureKind
 
@@ -44,6 +53,13 @@ RECOVERY = _figure(
 SIMILARITY_WEIGHTS = _similarity(similarity.WEIGHTS)
 SIMILARITY_ACTIVATIONS = _similarity(similarity.ACTIVATIONS)
 SIMILARITY_GRADIENTS = _similarity(similarity.GRADIENTS)
+
+SIMILARITY_LAYERS = _figure(
+    "similarity-layers",
+    "cosine of weight residuals by lag, a line for each layer",
+    similarity_by_layer.build,
+    similarity_by_layer.draw,
+)
 
 TRAJECTORY = _figure(
     "trajectory",

@@ -23,7 +23,7 @@ SIMILARITIES = [
 ]
 NEEDS = {kind.name: "losses" for kind in LOSS_KINDS}
 NEEDS |= {kind.name: kind.name.removeprefix("similarity-") for kind in SIMILARITIES}
-OF_WEIGHTS = [registry.TRAJECTORY, registry.TRAJECTORY_RESIDUALS, registry.NORMS]
+OF_WEIGHTS = [registry.SIMILARITY_LAYERS, registry.TRAJECTORY, registry.TRAJECTORY_RESIDUALS, registry.NORMS]
 NEEDS |= {kind.name: "weights" for kind in OF_WEIGHTS}
 NEEDS |= {registry.PAIRWISE_RECOVERY.name: "pairwise_recovery"}
 EVERY = [*LOSS_KINDS, *SIMILARITIES, *OF_WEIGHTS, registry.PAIRWISE_RECOVERY]
@@ -44,7 +44,7 @@ def words(figure: Figure) -> str:
 
 
 def test_names_differ() -> None:
-    assert len({kind.name for kind in EVERY}) == len(EVERY) == 10
+    assert len({kind.name for kind in EVERY}) == len(EVERY) == 11
 
 
 @every_figure

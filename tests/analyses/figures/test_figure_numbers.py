@@ -309,3 +309,40 @@ def test_losses_of_a_known_recovery_are_drawn_at_it() -> None:
     trace["losses"] = synthetic_losses(n_tasks=6, n_epochs=3, recovery_scores=[0.25, 0.5])
     figure = registry.RECOVERY.draw(registry.RECOVERY.build({"known": trace}).compute())
     np.testing.assert_allclose(line(figure.axes[0], "known").get_ydata(), [0.25, 0.5])
+
+
+@pytest.mark.parametrize("label", ["cyclic", "shuffled"])
+def test_similarity_by_layer_shows_its_dataset(make_traces, label: str) -> None:
+    dataset = scrambled(registry.SIMILARITY_LAYERS, in_layers(make_traces(4, 5)))
+    dataset["place"] = dataset["place"].copy(data=[[0.0, 1.0], [0.0, 1.0]])
+    axes = panel(registry.SIMILARITY_LAYERS.draw(dataset), label)
+    lines = [artist for artist in axes.lines if len(artist.get_xdata()) > 2]
+    assert len(lines) == 2
+    for artist, layer in zip(lines, dataset["layer"].values, strict=True):
+        one = dataset["similarity"].sel(run=label, layer=layer, lag=slice(0, 12)).dropna("lag")
+        assert_shown(artist, one["lag"] / 4, one)
+
+
+def in_layers(traces: Traces) -> Traces:
+    """The same runs, with the two parameters in layers of their own."""
+    named = {}
+    for label, tree in traces.items():
+        nodes = {path: node.to_dataset(inherit=False) for path, node in tree.subtree_with_keys}
+        fields = [dict(field) for field in nodes["weights/flat"]["values"].attrs["fields"]]
+        for number, field in enumerate(fields):
+            field["name"] = f"layers.{number}.weight"
+        nodes["weights/flat"]["values"].attrs["fields"] = fields
+        named[label] = xr.DataTree.from_dict(nodes)
+    return named
+
+
+def test_similarity_by_layer_against_its_parts(make_traces) -> None:
+    traces = in_layers(make_traces(5, 5))
+    dataset = registry.SIMILARITY_LAYERS.build(traces).sel(run="cyclic").compute()
+    assert dataset["layer"].values.tolist() == ["layers.0", "layers.1"]
+    for number in range(2):
+        columns = flat(traces["cyclic"], "weights")[:, 4 * number : 4 * number + 4]
+        matrix = residual_cosine(columns, window=5).values
+        expected = [np.nanmean(np.diagonal(matrix, lag)) for lag in range(1, 8)]
+        found = dataset["similarity"].isel(layer=number).sel(lag=slice(1, 7))
+        np.testing.assert_allclose(found, expected, atol=1e-9)
