@@ -36,10 +36,10 @@ def open_trace(
         instead of refusing the whole trace. The attribute `damaged` of the root says what was left out, and
         why. Damaged values never prevent opening; reading them does raise.
     chunks : {"auto"} or None
-        As in `xarray.open_zarr`. By default arrays are those of dask, in blocks that suit the trace; analyses
-        need these. With None there is no dask: xarray gathers what is selected, and reads it when values are
-        asked for. That is faster for looking at a few visits of many parameters, which is then all read into
-        memory; `.chunk(…)` makes dask arrays of it.
+        As in `xarray.open_zarr`. By default arrays are those of dask, in blocks that suit the trace; with
+        them analyses are lazy, and take little memory. With None there is no dask: xarray gathers what is
+        selected, and reads it when values are asked for. That is faster for looking at a few visits of many
+        parameters; `.chunk(…)` makes dask arrays of it.
 
     Returns
     -------

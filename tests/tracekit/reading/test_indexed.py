@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 
+from analyses import gram, recovery
 from tracekit import Field, Plan, Rows, Series, TraceWriter, flat, load, open_trace
 from tracekit.errors import DamagedTraceError, TraceError, TraceRolledBackError, TraceWarning
 from tracekit.format import layout
@@ -157,6 +158,27 @@ def test_no_dask_takes_part(gradients):
         np.testing.assert_array_equal(gradients["v"], VALUES[..., 15:])
         load(gradients.isel(visit=1))
         gradients.isel(visit=slice(2)).load()
+
+
+def test_variables_with_dask_and_without_can_be_mixed(path, gradients):
+    with_dask = open_trace(path)["gradients"].to_dataset()
+    mixed = gradients[["w"]].assign(v=with_dask["v"], sum=with_dask["w"].sum("task")).isel(visit=2)
+    found = load(mixed)
+
+    assert mixed["v"].chunks
+    assert not found.chunks
+    xr.testing.assert_identical(found, mixed.compute())
+    np.testing.assert_array_equal(found["v"], VALUES[2][..., 15:])
+
+
+def test_analyses_give_the_same_numbers(tmp_path):
+    path = write_example_trace(tmp_path / "run.zarr", n_epochs=4)
+    with_dask, without = open_trace(path), open_trace(path, chunks=None)
+    losses = [recovery(trace["losses"].to_dataset()).compute() for trace in (with_dask, without)]
+    weights = [gram(flat(trace, "weights")).compute() for trace in (with_dask, without)]
+
+    xr.testing.assert_allclose(*losses)
+    xr.testing.assert_allclose(*weights)
 
 
 def test_what_was_not_committed_is_not_there(tmp_path):
