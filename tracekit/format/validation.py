@@ -59,7 +59,8 @@ def check_facts(attributes: Mapping[str, Any]) -> None:
         raise MalformedError(f"open_ended: expected true or false, found {reprlib.repr(open_ended)}")
     if open_ended != (attributes.get("format_version") == OPEN_FORMAT_VERSION):
         raise MalformedError(f"open_ended is {open_ended} in format version {attributes['format_version']}")
-    for key in ("n_tasks",) if open_ended else ("n_tasks", *PLAN_FACTS):
+    planned = [key for key in PLAN_FACTS if not open_ended or key in attributes]
+    for key in ("n_tasks", *planned):
         integer(entry(attributes, key, "attributes"), key)
     for key in ("run_id", "created"):
         text(entry(attributes, key, "attributes"), key)

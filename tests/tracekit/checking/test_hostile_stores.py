@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hostile.corpus import corpus
+from hostile.variants import VARIANTS
 
 FOLDER = Path(__file__).parents[1]
 SECONDS = 20
@@ -64,4 +65,36 @@ def test_random_edits(tmp_path):
 def test_many_random_edits(tmp_path):
     counts = run(tmp_path, "random", 3000)
     assert counts["errors"] > 1000
+    assert counts["slowest"] < SECONDS
+
+
+def check_variant(outcomes):
+    """What is read is a number of the sound trace, at most under another name; most is an error."""
+    told = [found["said"] for found in outcomes.values()]
+    for name, found in outcomes.items():
+        assert found["said"].startswith(("NotATraceError: /", "DamagedTraceError: /", "same", "different")), (
+            name,
+            found,
+        )
+        assert isinstance(found["faults"], int), (name, found)
+        assert found["seconds"] < SECONDS, (name, found)
+    assert sum("Error: /" in said for said in told) > 0.8 * len(told)
+
+
+def test_a_sample_of_other_traces(tmp_path):
+    check_variant(run(tmp_path, "corpus", 5, 40, "open-ended"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_all_of_other_traces(tmp_path, variant, start):
+    check_variant(run(tmp_path, "corpus", start, 4, variant))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_random_edits_of_other_traces(tmp_path, variant):
+    counts = run(tmp_path, "random", 1000, variant)
+    assert counts["errors"] > 300
     assert counts["slowest"] < SECONDS

@@ -2,6 +2,8 @@
 
     python -m hostile FOLDER corpus START STEP     every STEP-th of the named ones from START on
     python -m hostile FOLDER random COUNT          as many made by hypothesis
+    python -m hostile FOLDER corpus START STEP VARIANT     the same of another sound trace
+    python -m hostile FOLDER random COUNT VARIANT
 
 Each store is a small sound trace with one thing changed. Prints one JSON object: outcomes by name.
 """
@@ -11,10 +13,11 @@ import resource
 import sys
 from pathlib import Path
 
-from hostile.corpus import corpus
+from hostile.corpus import corpus, corpus_of
 from hostile.outcomes import outcome
 from hostile.random_edits import random_edits
 from hostile.sound import read_everything, write_base
+from hostile.variants import VARIANTS, write_variant
 
 from tracekit.checking.verify import verify
 
@@ -28,25 +31,28 @@ def limit_memory():
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def main(folder, mode, *numbers):
+def main(folder, mode, *arguments):
     """Do what the arguments say."""
+    variant = next((name for name in arguments if name in VARIANTS), None)
     base = Path(folder) / "base.zarr"
     if not base.exists():
-        write_base(base)
+        write_base(base) if variant is None else write_variant(variant, base)
     original = read_everything(base)
     assert verify(base).faults == ()
     limit_memory()
-    print(json.dumps(MODES[mode](Path(folder), base, original, *map(int, numbers))))
+    numbers = [int(text) for text in arguments if text != variant]
+    edits = corpus_of(base) if variant else corpus()
+    print(json.dumps(MODES[mode](Path(folder), base, original, edits, *numbers)))
 
 
-def named(folder, base, original, start, step):
+def named(folder, base, original, edits, start, step):
     """Give the outcomes of some of the corpus."""
     path = folder / f"hostile-{start}.zarr"
-    chosen = list(corpus().items())[start::step]
+    chosen = list(edits.items())[start::step]
     return {name: outcome(base, path, edit, original) for name, edit in chosen}
 
 
-def at_random(folder, base, original, count):
+def at_random(folder, base, original, edits, count):
     """Give what became of random edits."""
     return random_edits(base, folder / "random.zarr", count, original)
 

@@ -1,10 +1,18 @@
 """The corpus: every malformed store by its name."""
 
+import json
+
 from hostile.arrays import every_array, every_coordinate
 from hostile.chunks import chunk_edits
 from hostile.editing import replace, sealed_edit
 from hostile.files import file_edits
-from hostile.groups import every_root, every_series_group, every_tensor_group, marker_attributes
+from hostile.groups import (
+    every_open_root,
+    every_root,
+    every_series_group,
+    every_tensor_group,
+    marker_attributes,
+)
 from hostile.texts import large_texts, texts
 
 ARRAYS = (
@@ -58,3 +66,46 @@ def corpus():
         **{f"chunk: {name}": edit for name, edit in chunk_edits().items()},
         **{f"file: {name}": edit for name, edit in file_edits().items()},
     }
+
+
+def documents_of(base):
+    """Give the keys of all documents of a trace."""
+    return sorted(str(file.parent.relative_to(base)).removeprefix(".") for file in base.rglob("zarr.json"))
+
+
+def corpus_of(base):
+    """Name malformed stores made of any sound one: every entry of every document that the corpus knows."""
+    edits = {}
+    for key in documents_of(base):
+        document = json.loads((base / key / "zarr.json").read_text())
+        for path, values in _changes_of(key, document).items():
+            if _is_there(document, path):
+                edits |= {
+                    f"{key or 'root'}: {'.'.join(map(str, path))}: {number}": sealed_edit(key, path, value)
+                    for number, value in enumerate(values)
+                }
+        edits |= {f"{key}: text: {name}": replace(_file(key), data) for name, data in texts().items()}
+    return edits
+
+
+def _file(key):
+    return f"{key}/zarr.json".lstrip("/")
+
+
+def _changes_of(key, document):
+    if document["node_type"] == "array":
+        return every_array(key)
+    if not key:
+        return every_root() | every_open_root()
+    return every_tensor_group() if "fields" in document["attributes"] else every_series_group()
+
+
+def _is_there(document, path):
+    """Say whether a document has an entry, or what the entry would be in."""
+    *way, _ = path
+    try:
+        for step in way:
+            document = document[step]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return isinstance(document, dict | list)

@@ -117,3 +117,8 @@ def every_root():
         ("zarr_format",): [2, True],
         ("node_type",): ["array"],
     }
+
+
+def every_open_root():
+    """Give edits of what a trace says of its end being known or not."""
+    return {("attributes", "open_ended"): [None, 1, "yes", [], {}, True, False]}

@@ -4,8 +4,9 @@ import json
 import shutil
 import time
 
-from hostile.corpus import DOCUMENTS
+from hostile.corpus import documents_of
 from hostile.editing import sealed, set_at
+from hostile.outcomes import numbers_of
 from hostile.sound import read_everything
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,12 +36,13 @@ def random_edits(base, path, count, original):
     """Let hypothesis change entries of documents; no value may come out that was not put in."""
     shutil.rmtree(path, ignore_errors=True)
     shutil.copytree(base, path)
-    texts_of = {key: (base / key / "zarr.json").read_text() for key in DOCUMENTS}
-    known = {value[2] for key, value in original.items() if key}
+    documents = documents_of(base)
+    texts_of = {key: (base / key / "zarr.json").read_text() for key in documents}
+    known = numbers_of(original)
     counts = {"errors": 0, "read": 0, "slowest": 0.0}
 
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.sampled_from(DOCUMENTS), st.data())
+    @given(st.sampled_from(documents), st.data())
     def no_harm(key, data):
         document = json.loads(texts_of[key])
         set_at(document, data.draw(st.sampled_from(list(ways(document)))), data.draw(ANYTHING))
@@ -57,8 +59,3 @@ def random_edits(base, path, count, original):
 
     no_harm()
     return counts
-
-
-def numbers_of(found):
-    """Give the values that are numbers; a sealed edit may well rename things."""
-    return {value[2] for name, value in found.items() if name and not value[2].startswith("[")}

@@ -1,11 +1,8 @@
 """Several writers of one trace, here threads: what one makes, the others take up, also after a cut."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from team_of_threads import together
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
 from tracekit.checking.verify import verify
@@ -17,32 +14,6 @@ from tracekit.store import open_store
 N_COLUMNS = 200_000  # four chunks
 PLAN = Plan(np.array([[0, 1], [1, 0]]), n_tasks=2, updates_per_visit=1)
 WEIGHTS = np.random.default_rng(0).standard_normal((5, N_COLUMNS)).astype("f4")
-
-
-@dataclass
-class Threads:
-    """A team of threads that meet at a barrier."""
-
-    rank: int
-    size: int
-    barrier: threading.Barrier
-    problems: list
-
-    def agree(self, problem):
-        self.problems[self.rank] = problem
-        self.barrier.wait(60)
-        found = [text for text in self.problems if text is not None]
-        self.barrier.wait(60)
-        if found and problem is None:
-            raise TraceWriteError(f"another could not go on: {found[0]}")
-
-
-def together(size, work):
-    """Run the work of every member; gives what each of them gave."""
-    barrier, problems = threading.Barrier(size), [None] * size
-    teams = [Threads(rank, size, barrier, problems) for rank in range(size)]
-    with ThreadPoolExecutor(size) as pool:
-        return [each.result(120) for each in [pool.submit(work, team) for team in teams]]
 
 
 def own_part(trace, number, weights):
