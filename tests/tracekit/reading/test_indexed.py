@@ -73,15 +73,6 @@ def gradients(path):
     return open_trace(path, chunks=None)["gradients"].to_dataset()
 
 
-@pytest.fixture
-def opened(monkeypatch):
-    """The objects of values that are opened."""
-    keys = []
-    real = LocalStore.open
-    monkeypatch.setattr(LocalStore, "open", lambda self, key: keys.append(key) or real(self, key))
-    return lambda: sorted(key for key in keys if "/values/c/" in key)
-
-
 SELECTIONS = [{}, {"visit": -1}, {"visit": slice(4, 1, -2)}, {"visit": [5, 0], "task": 1}, {"task": [1, 0]}]
 
 

@@ -14,7 +14,6 @@ from tracekit import Field, Plan, Rows, TraceWriter, flat, load, open_trace
 from tracekit.format import layout
 from tracekit.reading import lazy, sharing, stored, together
 from tracekit.reading.lazy import StoredArray
-from tracekit.store import LocalStore
 from tracekit.testing import ComputedError, no_compute
 
 N_VISITS, N_COLUMNS = 9, 60
@@ -125,15 +124,6 @@ def test_stored_arrays_go_with_what_is_made_of_them(trace):
     for pair in ((one, other + 1), (other + 1, one)):
         found = xr.concat(pair, "place", coords="minimal", compat="override")
         np.testing.assert_array_equal(found, np.stack([np.asarray(item) for item in pair]))
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """The objects of values that are opened."""
-    keys = []
-    real = LocalStore.open
-    monkeypatch.setattr(LocalStore, "open", lambda self, key: keys.append(key) or real(self, key))
-    return lambda: sorted(key for key in keys if "/values/c/" in key)
 
 
 @pytest.mark.parametrize("visit", [3, slice(2, 4), [1, 7]])
