@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import xarray as xr
+from dask.array import PerformanceWarning
 
 from analyses.inputs import as_recorded
 from tracekit.errors import AnalysisError
@@ -67,16 +69,18 @@ def _made(label: str, tree: xr.DataTree, make: Callable[[xr.DataTree], xr.Datase
 def _stack(parts: Sequence[xr.Dataset], labels: Sequence[str]) -> xr.Dataset:
     missing = {name: False for name, variable in parts[0].data_vars.items() if variable.dtype == bool}
     run = xr.DataArray(list(labels), dims="run", name="run")
-    return xr.concat(
-        parts,
-        dim=run,
-        data_vars="all",
-        coords="minimal",
-        compat="override",
-        join="outer",
-        fill_value=missing,
-        combine_attrs="override",
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PerformanceWarning)  # what is padded is as small as a picture
+        return xr.concat(
+            parts,
+            dim=run,
+            data_vars="all",
+            coords="minimal",
+            compat="override",
+            join="outer",
+            fill_value=missing,
+            combine_attrs="override",
+        )
 
 
 def _nothing_to_draw(traces: Mapping[str, xr.DataTree], kind: str) -> str:

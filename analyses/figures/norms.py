@@ -116,7 +116,8 @@ def _draw_run(axes: Axes, one: xr.Dataset) -> None:
         finite = np.isfinite(share)
         axes.plot(visits[finite], share[finite], color=colours(place), linewidth=0.8, alpha=0.8)
     axes.plot(visits[drawn], total[drawn], color=style.INK, linewidth=2.2)
-    visit_axis(axes, int(one["n_tasks"]), int(visits[-1]))
+    visit_axis(axes, int(one["n_tasks"]), int(visits[drawn][-1]))
+    axes.child_axes[0].set_xlabel("epochs completed")
 
 
 def _colour_bar(page: Sheet) -> None:

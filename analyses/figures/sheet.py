@@ -36,7 +36,7 @@ class Layout:
     columns: int = 3
     beside: float = 0.0
     share: bool = False
-    """Whether panels share their axes."""
+    """Whether panels share the axis of values and, in one column, that of time: runs differ in length."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def sheet(titles: Iterable[str], layout: Layout) -> Sheet:
     engine = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.07)
     figure = Figure(figsize=(columns * layout.width + layout.beside, rows * height), layout=engine)
     inner = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
-    grid = inner.subplots(rows, columns, squeeze=False, sharex=layout.share, sharey=layout.share).ravel()
+    stacked = layout.share and layout.columns == 1
+    grid = inner.subplots(rows, columns, squeeze=False, sharex=stacked, sharey=layout.share).ravel()
     for unused in grid[len(lines) :]:
         unused.remove()
     panels = dict(zip(lines, grid, strict=False))

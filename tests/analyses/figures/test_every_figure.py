@@ -1,10 +1,12 @@
 """What holds for every figure, one test per property."""
 
+import warnings
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import pytest
 import xarray as xr
+from dask.array import PerformanceWarning
 from matplotlib.axis import Axis, Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -195,3 +197,19 @@ def assert_on_paper(text: Text, figure: Figure) -> None:
     assert box.x1 <= paper.x1, text
     assert paper.y0 <= box.y0, text
     assert box.y1 <= paper.y1, text
+
+
+@pytest.mark.parametrize("kind", [registry.NORMS, registry.SHIFT_AVERAGED_LOSS], ids=lambda kind: kind.name)
+def test_a_short_run_fills_its_panel_beside_a_long_one(kind: FigureKind) -> None:
+    traces = {"short": synthetic_trace(n_tasks=3), "long": synthetic_trace(n_tasks=15)}
+    figure = drawn(kind, traces)
+    short, long = (panel.get_xlim()[1] for panel in figure.subfigs[0].axes[:2])
+    assert short < long / 3
+
+
+@every_figure
+def test_padding_short_runs_warns_of_nothing(kind: FigureKind) -> None:
+    traces = {"short": synthetic_trace(n_tasks=3), "long": synthetic_trace(n_tasks=15)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PerformanceWarning)
+        kind.build(traces)
