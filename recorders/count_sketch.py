@@ -29,7 +29,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -43,7 +43,8 @@ TABLE = 8
 GOLDEN = 0x9E3779B97F4A7C15
 SIGNS, ROTATIONS, PLACES, ORIENTATIONS = range(4)
 Words = npt.NDArray[np.uint64]
-Steps: TypeAlias = list[tuple[torch.Tensor, torch.Tensor, float]]
+Step: TypeAlias = tuple[torch.Tensor, torch.Tensor, float]
+Steps: TypeAlias = list[Step]
 
 
 def draw(seed: int, stream: int, first: int, n: int) -> Words:
@@ -101,22 +102,26 @@ class CountSketch:
 
     def __init__(self, sizes: Sequence[int], n_components: int, seed: int) -> None:
         self.n_components, self.seed = n_components, seed
-        self._sizes = tuple(sizes)
-        self._ends = np.cumsum([0, *(-(-size // n_components) for size in sizes)]).tolist()
-        n_blocks, n_table = self._ends[-1], TABLE * n_components
+        self._first_blocks = np.cumsum([0, *(-(-size // n_components) for size in sizes)]).tolist()
+        n_blocks, n_table = self._first_blocks[-1], TABLE * n_components
         self._rotations = (draw(seed, ROTATIONS, 0, n_blocks) % np.uint64(n_components)).tolist()
         self._places = (draw(seed, PLACES, 0, n_blocks) % np.uint64(n_table)).tolist()
         self._orientations = signs_of(draw(seed, ORIENTATIONS, 0, n_blocks)).tolist()
         self._workspaces: dict[torch.device, _Workspace] = {}
 
-    def __call__(self, tensors: Mapping[int, torch.Tensor]) -> torch.Tensor:
-        """Sketch tensors, by their number, into one sum; each on its own device, the sum in main memory."""
+    def __call__(
+        self, tensors: Mapping[int, torch.Tensor], starts: Mapping[int, int] | None = None
+    ) -> torch.Tensor:
+        """Sketch tensors, by their number, into one sum; each on its own device, the sum in main memory.
+
+        Of a tensor that is not there as a whole, `starts` says at which element the part begins that is.
+        """
         used = {tensor.device: self._workspace(tensor.device) for tensor in tensors.values()}
         for workspace in used.values():
             workspace.total.zero_()
         for number, tensor in tensors.items():
-            blocks = torch.split(tensor.detach().reshape(-1), self.n_components)
-            steps = self._steps(number, used[tensor.device])
+            steps = self._steps(number, (starts or {}).get(number, 0), tensor, used[tensor.device])
+            blocks = torch.split(tensor.detach().reshape(-1), [len(target) for target, _, _ in steps])
             for block, (target, signs, orientation) in zip(blocks, steps, strict=True):
                 target.addcmul_(block, signs, value=orientation)
         sketch = torch.zeros(self.n_components)
@@ -124,18 +129,23 @@ class CountSketch:
             sketch += workspace.total.view(2, -1).sum(0).cpu()
         return sketch
 
-    def _steps(self, number: int, workspace: _Workspace) -> Steps:
-        """Give the part of the sum, the signs and the orientation for each block of a tensor."""
-        if number not in workspace.steps:
-            left = self._sizes[number]
-            steps = workspace.steps.setdefault(number, [])
-            for block in range(*self._ends[number : number + 2]):
-                rotation, place = self._rotations[block], self._places[block]
-                n = min(left, self.n_components)
-                left -= n
-                target, signs = workspace.total[rotation : rotation + n], workspace.signs[place : place + n]
-                steps.append((target, signs, self._orientations[block]))
-        return workspace.steps[number]
+    def _steps(self, number: int, start: int, tensor: torch.Tensor, workspace: _Workspace) -> Steps:
+        """Give the part of the sum, the signs and the orientation for each block of a tensor from a start."""
+        key = number, start, tensor.numel()
+        if key not in workspace.steps:
+            workspace.steps[key] = list(self._new_steps(*key, workspace))
+        return workspace.steps[key]
+
+    def _new_steps(self, number: int, start: int, size: int, workspace: _Workspace) -> Iterator[Step]:
+        end = start + size
+        while start < end:
+            block, skipped = divmod(start, self.n_components)
+            block += self._first_blocks[number]
+            n = min(self.n_components - skipped, end - start)
+            rotation, place = self._rotations[block] + skipped, self._places[block] + skipped
+            target, signs = workspace.total[rotation : rotation + n], workspace.signs[place : place + n]
+            yield target, signs, self._orientations[block]
+            start += n
 
     def _workspace(self, device: torch.device) -> _Workspace:
         if device not in self._workspaces:
@@ -157,4 +167,4 @@ class _Workspace:
 
     total: torch.Tensor
     signs: torch.Tensor
-    steps: dict[int, Steps] = field(default_factory=dict)
+    steps: dict[tuple[int, int, int], Steps] = field(default_factory=dict)

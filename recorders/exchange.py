@@ -58,8 +58,8 @@ def exchange_into(
         The columns that each process writes.
     """
     rank, size = dist.get_rank(), dist.get_world_size()
-    shards = [_shard(tensor, row.dtype) for tensor in tensors]
-    held = [list(_pieces(tensors, sizes, holder, size)) for holder in range(size)]
+    shards = [None if tensor is None else local_values(tensor, row.dtype) for tensor in tensors]
+    held = [list(pieces_of(tensors, sizes, holder, size)) for holder in range(size)]
     own = row[stretches[rank].start : stretches[rank].stop]
     own.zero_()
     outgoing = [_packed(held[rank], shards, stretches[other], row.dtype) for other in range(size)]
@@ -90,7 +90,7 @@ def _swap(outgoing: list[torch.Tensor], incoming: list[torch.Tensor], rank: int)
             request.wait()
 
 
-def _pieces(tensors: Tensors, sizes: Sequence[int], rank: int, n_ranks: int) -> Iterator[Piece]:
+def pieces_of(tensors: Tensors, sizes: Sequence[int], rank: int, n_ranks: int) -> Iterator[Piece]:
     """Give what a process holds of a row; what all of them hold is the first one's."""
     offsets = [0, *accumulate(sizes)]
     for field, (tensor, offset) in enumerate(zip(tensors, offsets, strict=False)):
@@ -117,16 +117,15 @@ def _packed(
     return torch.cat(parts) if parts else torch.empty(0, dtype=dtype, device=device)
 
 
-def _shard(tensor: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
-    """Give what this process holds of a tensor, flat, in the type of the row.
+def local_values(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Give what this process holds of a tensor, flat, in the type of the row, if there is one.
 
     Raises
     ------
     ConfigurationError
         If it is sharded otherwise than along its first dim, over one dim of processes.
     """
-    if tensor is None:
-        return None
+    dtype = dtype or tensor.dtype
     if not isinstance(tensor, DTensor):
         return tensor.detach().reshape(-1).to(dtype)
     places = tensor.placements

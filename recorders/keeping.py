@@ -15,6 +15,7 @@ import numpy.typing as npt
 from recorders.exchange import exchange_into, is_sharded
 from recorders.precisions import Rounded
 from recorders.reductions import Reductions
+from recorders.shards import own_shards
 from recorders.sketches import Sketch
 from recorders.tensors import Tensors, copy_into, torch_view
 from tracekit.errors import ConfigurationError
@@ -104,12 +105,15 @@ class Kept:
         if not is_sharded(tensors):
             form.fill(row, tensors, place)
             return
+        sizes = [field.size for field in (rows.sources or rows.fields)]
+        if isinstance(form, Reductions | Sketch):
+            form.fill_shards(row, own_shards(tensors, sizes), place)
+            return
         if not isinstance(form, Full):
             raise ConfigurationError(
-                f"keep: {rows.group}: tensors that are sharded over processes are kept in full; this form "
-                "needs all of a tensor at once"
+                f"keep: {rows.group}: tensors that are sharded over processes are kept in full, as "
+                "reductions or as a sketch; this form needs all of a tensor at once"
             )
-        sizes = [field.size for field in rows.fields]
         exchange_into(torch_view(row), tensors, sizes, self._trace.stretches(rows.group))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from recorders import statistics
 from recorders.references import References
+from recorders.shards import Shards, combined, of_all
 from recorders.statistics import Floats, Many
 from recorders.tensors import Tensors
 from tracekit.errors import ConfigurationError
@@ -98,9 +99,39 @@ class Reductions:
         """Reduce the tensors; None stands for zeros."""
         pairs = zip(tensors, self._shapes, strict=True)
         many = [torch.zeros(shape) if tensor is None else _plain(tensor) for tensor, shape in pairs]
+        found = self._found(many, self.statistics, place)
+        row[:] = np.concatenate([found[name].ravel() for name in self.statistics])
+
+    def fill_shards(self, row: npt.NDArray[np.floating], shards: Shards, place: int) -> None:
+        """Reduce what each process has, and combine.
+
+        Raises
+        ------
+        ConfigurationError
+            If quantiles are among the statistics.
+        """
+        if "quantiles" in self.statistics:
+            raise ConfigurationError(
+                "keep: reductions: quantiles need all values of a tensor in one process, and these are "
+                "sharded over several; leave quantiles out, or take a histogram"
+            )
+        numbers, many = list(shards.values), [_plain(values) for values in shards.values.values()]
+        names = dict.fromkeys((*self.statistics, "mean"))
+        own = self._found(many, names, place) if many else {}
+        own["count"] = statistics.counts(many)
+        parts = of_all({name: self._placed(name, numbers, own) for name in (*names, "count")}, shards.device)
+        row[:] = np.concatenate([combined(name, parts).ravel() for name in self.statistics])
+
+    def _placed(self, name: str, numbers: list[int], own: Mapping[str, Floats]) -> Floats:
+        """Give a statistic of all tensors, 0 for those of which this process has nothing."""
+        placed = np.zeros((len(self._shapes),) if name == "count" else self._field(name).shape)
+        if numbers:
+            placed[numbers] = own[name]
+        return placed
+
+    def _found(self, many: Many, names: Iterable[str], place: int) -> dict[str, Floats]:
         computed = _Computed(many)
-        parts = [self._statistic(name, computed, place).ravel() for name in self.statistics]
-        row[:] = np.concatenate(parts)
+        return {name: self._statistic(name, computed, place) for name in names}
 
     def _statistic(self, name: str, computed: _Computed, place: int) -> Floats:
         many = computed.tensors

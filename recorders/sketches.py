@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from recorders.count_sketch import TABLE, CountSketch
+from recorders.shards import Shards, added_up
 from recorders.tensors import Tensors
 from tracekit.errors import ConfigurationError
 from tracekit.format.schema import Field, Rows
@@ -56,8 +57,8 @@ class Sketch:
 
     def declare(self, full: Rows, run: Run) -> Rows:
         """Give rows of components."""
-        sizes = [field.size for field in full.fields]
-        self._sketch = CountSketch(sizes, self.components, self.seed)
+        self._sizes = [field.size for field in full.fields]
+        self._sketch = CountSketch(self._sizes, self.components, self.seed)
         facts = {
             "kind": "count-sketch",
             "components": self.components,
@@ -81,7 +82,16 @@ class Sketch:
         if self.per == "model":
             row[:] = self._sketch(present).numpy()
         else:
-            self._fill_each(row, present)
+            self._fill_each(torch.from_numpy(row).zero_(), present, {})
+
+    def fill_shards(self, row: npt.NDArray[np.floating], shards: Shards, place: int) -> None:
+        """Sketch what each process has, and add up: sketches are linear."""
+        if self.per == "model":
+            own = self._sketch(shards.values, shards.starts)
+        else:
+            own = torch.zeros(row.shape, dtype=torch.from_numpy(row).dtype)
+            self._fill_each(own, shards.values, shards.starts)
+        row[:] = added_up(own, shards.device).numpy()
 
     def _fields(self, fields: Sequence[Field]) -> tuple[Field, ...]:
         if self.per == "model":
@@ -92,12 +102,16 @@ class Sketch:
             for field, width in zip(fields, self._widths, strict=True)
         )
 
-    def _fill_each(self, row: npt.NDArray[np.floating], tensors: dict[int, torch.Tensor]) -> None:
-        target = torch.from_numpy(row).zero_()
+    def _fill_each(
+        self, target: torch.Tensor, tensors: Mapping[int, torch.Tensor], starts: Mapping[int, int]
+    ) -> None:
         for number, part in enumerate(torch.split(target, self._widths)):
             if number in tensors:
-                part.copy_(self._alone(tensors[number], number))
+                self._fill_one(part, number, tensors[number], starts.get(number, 0))
 
-    def _alone(self, tensor: torch.Tensor, number: int) -> torch.Tensor:
-        is_small = tensor.numel() <= self.components
-        return tensor.detach().reshape(-1) if is_small else self._sketch({number: tensor})
+    def _fill_one(self, target: torch.Tensor, number: int, tensor: torch.Tensor, start: int) -> None:
+        """Sketch one tensor, or put it where it belongs if it is kept as it is."""
+        if self._sizes[number] > self.components:
+            target.copy_(self._sketch({number: tensor}, {number: start}))
+        else:
+            target[start : start + tensor.numel()] = tensor.detach().reshape(-1)

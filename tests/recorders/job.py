@@ -16,11 +16,15 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
 from recorders import GradientRecorder, LossRecorder, WeightRecorder, record
+from recorders.reductions import Reductions
+from recorders.sketches import Sketch
 from tracekit.format.marker import read_marker
 from tracekit.store import LocalStore
 from tracekit.training import Checkpoints
 
 VISITS, UPDATES, BATCH = 3, 2, 8
+REDUCTIONS = Reductions(["norm", "mean", "std", "min", "max", "absolute_mean", "histogram"])
+SKETCHES = Sketch(5000, seed=1), Sketch(5000, seed=2, per="tensor")  # blocks and shards end elsewhere
 
 
 def make_model():
@@ -94,7 +98,11 @@ def main(kind, folder, rank, size):
     model = spread(kind, make_model())
     # eps: where a gradient is nearly zero, its sign must not decide the whole step
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, eps=1e-4)
-    recorders = [LossRecorder(), WeightRecorder(), GradientRecorder(updates="all")]
+    recorders = [
+        LossRecorder(),
+        WeightRecorder(keep=["full", REDUCTIONS, SKETCHES[0]]),
+        GradientRecorder(updates="all", keep=["full", SKETCHES[1]]),
+    ]
     if kind.startswith("replicated"):
         recorders.append(Checkpoints())
     settings = {"tasks": ["a"], **resuming(kind, folder, model, optimizer)}

@@ -1,5 +1,6 @@
 """Reductions are what a slow, obvious computation in float64 gives, also after a run was cut off."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from recorders import ActivationRecorder, BaseRecorder, GradientRecorder, TaskGradientRecorder, WeightRecorder
 from recorders.reductions import STATISTICS, Reductions
+from recorders.shards import combined
 from tracekit import Recording, flat, open_trace
 from tracekit.errors import ConfigurationError
 from tracekit.format.schema import Field, Rows
@@ -33,6 +35,9 @@ def slow(values):
         "quantiles": np.quantile(x, LEVELS),
         "histogram": np.histogram(np.clip(x, BINS[1], BINS[2]), edges)[0] / x.size,
     }
+
+
+ZEROS = {name: np.zeros_like(value) for name, value in slow(np.ones(1)).items()}
 
 
 def filled(tensors, statistics, place=0, form=None):
@@ -64,6 +69,17 @@ def test_every_statistic_is_that_of_its_slow_twin(dtype):
     for number, tensor in enumerate(tensors):
         for name, expected in slow(tensor.double().numpy()).items():
             np.testing.assert_allclose(found[name][number], expected, rtol=2e-5, atol=2e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("cuts", [(0, 0, 400), (0, 1, 399, 400), (0, 130, 400, 400)])
+def test_parts_of_a_tensor_combine_to_its_statistics(cuts):
+    x = 1 + 1e-3 * np.random.default_rng(0).standard_normal(400)  # a mean far above the deviation
+    pieces = [x[a:b] for a, b in pairwise(cuts)]
+    own = [{**(slow(piece) if len(piece) else ZEROS), "count": len(piece)} for piece in pieces]
+    parts = {name: np.stack([np.asarray(each[name])[np.newaxis] for each in own]) for name in own[0]}
+    expected = slow(x)
+    for name in (*STATISTICS[:6], "histogram"):
+        np.testing.assert_allclose(combined(name, parts)[0], expected[name], rtol=1e-12, err_msg=name)
 
 
 def test_a_tensor_that_is_not_there_counts_as_zeros():

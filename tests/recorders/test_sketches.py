@@ -1,5 +1,7 @@
 """Sketches are linear, keep inner products with the error that they state, and can be drawn again."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,16 @@ def test_it_is_linear_and_parts_add_up():
     parts = [[t if n == m else None for n, t in enumerate(x)] for m in range(len(x))]
     total = sum(sketched(part, components=50) for part in parts)
     np.testing.assert_allclose(sketched(x, components=50), total, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [7, 64, 500])
+def test_parts_of_a_tensor_wherever_they_are_cut_add_up_to_it(k):
+    values, cuts = tensors(), [0, 3, 64, 65, 200, 448, 740]
+    projection = CountSketch([tensor.numel() for tensor in values], k, seed=3)
+    flat_values = values[0].ravel()
+    parts = [projection({0: flat_values[a:b]}, {0: a}) for a, b in pairwise(cuts)]
+    whole = slow_sketch(values[:1], k, 3)
+    np.testing.assert_allclose(sum(parts), whole, rtol=1e-5, atol=1e-4)
 
 
 def test_a_sketch_of_each_tensor_keeps_small_ones_whole():
