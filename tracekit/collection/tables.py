@@ -104,7 +104,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     writers = {
         ".csv": lambda: table.to_csv(path, index=False),
         ".parquet": lambda: table.to_parquet(path, index=False),
-        ".tex": lambda: table.to_latex(path, index=False, float_format="%.4g", escape=True),
+        ".tex": lambda: table.to_latex(path, index=False, float_format="%.4g", na_rep="--", escape=True),
     }
     require_ending(path, ENDINGS)
     try:

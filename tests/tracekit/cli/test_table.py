@@ -65,6 +65,13 @@ def test_all_formats_hold_the_same(runs, tmp_path):
     assert r"order & seed & runs & recovery" in files[2].read_text()
 
 
+def test_latex_shows_names_as_they_are(tmp_path):
+    """Characters that LaTeX takes for its own are escaped, and what is not defined is a dash."""
+    write_example_trace(tmp_path / "a_b%c&d#e.zarr", n_epochs=1, durability="rename")
+    call("table", f"{tmp_path}/*.zarr", "--metric", "recovery", "--out", tmp_path / "t.tex")
+    assert r"a\_b\%c\&d\#e & -- \\" in (tmp_path / "t.tex").read_text()
+
+
 def test_every_metric_is_a_number_of_each_run(runs):
     from tracekit import plugins
 
