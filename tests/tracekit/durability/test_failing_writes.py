@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
+from tracekit.checking.verify import verify
 from tracekit.cli.analyze import analyze
 from tracekit.cli.show import show
 from tracekit.errors import TraceWarning, TraceWriteError
@@ -250,39 +251,48 @@ BIG = Plan(np.tile(np.arange(4), (10, 1)), n_tasks=4, updates_per_visit=1)
 BIG_ROW = np.random.default_rng(1).standard_normal(8000).astype("f4")
 
 
-def record_big(path, start, **settings):
+in_the_background = pytest.mark.parametrize("wait", [True, False], ids=["waiting", "in the background"])
+
+
+def record_big(path, start, *, wait, **settings):
+    """Record rows of 32 KB; in the background, commits of four visits are under way at most."""
     with start(path, BIG, **settings) as trace:
         trace.declare_rows(Rows("weights", (Field("w", (8000,)),), tuple(range(41))))
         trace.declare_series([Series("losses", "eval_loss")])
         for number in range(trace._next, 41):
             trace.put("losses", "eval_loss", number)
             trace.put_row("weights", number, BIG_ROW + number)
-            trace.commit(BIG.visit(number))
+            trace.commit(BIG.visit(number), wait=wait or number % 4 == 0)
 
 
-def test_a_disk_that_is_too_small(small_disk):
+@in_the_background
+def test_a_disk_that_is_too_small(small_disk, wait):
     folder, make_larger = small_disk
     path = folder / "run.zarr"
-    with pytest.raises(TraceWriteError, match=r"No space left on device; the trace is good up to visit \d"):
-        record_big(path, TraceWriter.create)
+    with pytest.raises(TraceWriteError, match=r"No space left on device; the trace is good up") as stopped:
+        record_big(path, TraceWriter.create, wait=wait)
 
     n_committed = open_trace(path).attrs["snapshots_committed"]
     assert 2 < n_committed < 40
+    assert f"good up to visit {n_committed - 1} ({n_committed} of 41 snapshots)" in str(stopped.value)
+    assert verify(path).faults == ()
     np.testing.assert_array_equal(
         open_trace(path)["weights/flat"]["values"], BIG_ROW + np.arange(n_committed, dtype="f4")[:, None]
     )
     make_larger()
-    record_big(path, TraceWriter.resume)
+    record_big(path, TraceWriter.resume, wait=wait)
+    assert verify(path).faults == ()
     np.testing.assert_array_equal(
         open_trace(path)["weights/flat"]["values"], BIG_ROW + np.arange(41, dtype="f4")[:, None]
     )
 
 
-def test_a_run_outlives_a_disk_that_is_too_small(small_disk):
+@in_the_background
+def test_a_run_outlives_a_disk_that_is_too_small(small_disk, wait):
     folder, _ = small_disk
     path = folder / "run.zarr"
     with pytest.warns(TraceWarning, match="No space left on device"):
-        record_big(path, TraceWriter.create, on_error="warn")
+        record_big(path, TraceWriter.create, wait=wait, on_error="warn")
 
     trace = open_trace(path)
     rows = trace["weights/flat"]["values"].values
