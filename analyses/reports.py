@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.commands import by_part
-from analyses.commands.parts import facts, in_units, joined, numbers_of, rows_of, subject_of, titled
+from analyses.commands.parts import facts, in_units, joined, numbers_of, rows_of, subject_of, titled, worded
 from tracekit.protocols import Report
 
 NO_INTERVALS = "No interval is complete: no task has been trained twice, so there is nothing to recover yet."
@@ -173,10 +173,10 @@ def trajectory(dataset: xr.Dataset) -> Report:
         },
         columns=("component", "share of variance"),
         rows=rows_of(dataset[name] for name in ("component", "explained_variance_ratio")),
-        title=titled(f"{_path_of(dataset)} of {subject_of(dataset).lower()}", dataset),
+        title=titled(f"{_path_of(dataset)} of {subject_of(dataset, begins=False)}", dataset),
         notes=(
             f"Participation ratio {single['participation_ratio']:.3g}, effective rank "
-            f"{single['effective_rank']:.3g}; path length {single['path_length']:.4g}, which is "
-            f"{single['tortuosity']:.3g} times the {final:.4g} between first and last visit.",
+            f"{single['effective_rank']:.3g}; path length {worded(single['path_length'])}, over the "
+            f"{worded(final)} between first and last visit: {worded(single['tortuosity'])}.",
         ),
     )

@@ -84,10 +84,11 @@ def in_units(values: xr.DataArray) -> str:
     return f" ({units})" if units not in ("", NONE) else ""
 
 
-def subject_of(dataset: xr.Dataset) -> str:
-    """Name the kind of tensors that were compared, and which of them."""
+def subject_of(dataset: xr.Dataset, *, begins: bool = True) -> str:
+    """Name the kind of tensors that were compared, and which of them; with a capital where it `begins`."""
     chosen = f" matching {dataset.attrs['select']}" if dataset.attrs["select"] else ""
-    return str(dataset.attrs["kind"]).capitalize() + chosen
+    kind = str(dataset.attrs["kind"])
+    return (kind.capitalize() if begins else kind) + chosen
 
 
 def titled(heading: str, dataset: xr.Dataset) -> str:
