@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from tracekit.errors import StoreError
 
 VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+IN_PROFILE = "endpoint_url"
 
 
-def s3_endpoint() -> str | None:
-    """Give the server that the environment names, or None for the provider's own.
+def s3_endpoint(profile: Mapping[str, str]) -> str | None:
+    """Give the server that the environment or a profile names, or None for the provider's own.
 
     Raises
     ------
     StoreError
         If what it names is not the URL of a server.
     """
-    variable = next((name for name in VARIABLES if os.environ.get(name)), None)
-    if variable is None:
+    named = {name: os.environ.get(name) for name in VARIABLES} | {IN_PROFILE: profile.get(IN_PROFILE)}
+    variable, endpoint = next(((name, value) for name, value in named.items() if value), ("", None))
+    if endpoint is None:
         return None
-    endpoint = os.environ[variable]
     if not _is_a_server(endpoint):
         raise StoreError(
             f"{variable}: expected http://HOST:PORT or https://HOST, found {endpoint!r}; set it to the URL "

@@ -12,35 +12,30 @@ from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
-from obstore.store import GCSStore, S3Store
 
 from tracekit.errors import StoreError
 from tracekit.store.base import Buffer
-from tracekit.store.endpoints import plain_http_is_safe, s3_endpoint
+from tracekit.store.clients import client_of
 from tracekit.store.explaining import explained, names_no_bucket
 from tracekit.store.objects import Ranges, StoredObject
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, PutMode, PutResult, SuffixRange, UpdateVersion
-    from obstore.store import ClientConfig, RetryConfig, S3Config
 
     ByteRange = tuple[int, int] | SuffixRange
 
 PARALLEL_REQUESTS = 16
 PART_BYTES = 32 << 20
 PARTS_AT_ONCE = 4
-# of one request with its body: obstore's 30 s would cut off a slow line within a shard of 256 MiB
-TIMEOUT = "5min"
-# as obstore has them: 10 times, with growing pauses, within 3 minutes
-RETRIES: RetryConfig = {}
 
 
 class RemoteStore:
     """A prefix in a bucket of S3, of anything that speaks its protocol, or of Google Cloud Storage.
 
     Credentials, region and endpoint come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`; `GOOGLE_APPLICATION_CREDENTIALS`) and are never
-    pickled. Plain HTTP is for endpoints on this machine, or where `AWS_ALLOW_HTTP=true`.
+    `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`; `GOOGLE_APPLICATION_CREDENTIALS`), then from a
+    profile of `~/.aws` (`AWS_PROFILE`), and are never pickled. Plain HTTP is for endpoints on this machine,
+    or where `AWS_ALLOW_HTTP=true`.
 
     A `put` is atomic and durable on return: one request up to 32 MiB, a multipart upload above, which appears
     when it is complete (one cut off leaves parts that a lifecycle rule of the bucket should clear). A `get`
@@ -65,7 +60,7 @@ class RemoteStore:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         with self._explaining():
-            self._client = _client(self._url)
+            self._client = client_of(self._url)
 
     @property
     def url(self) -> str:
@@ -292,18 +287,3 @@ def _cut(data: bytes | None, asked: ByteRange | None) -> bytes | None:
     if data is None or asked is None:
         return data
     return data[slice(*asked)] if isinstance(asked, tuple) else data[-asked["suffix"] :]
-
-
-def _client(url: str) -> S3Store | GCSStore:
-    """Make obstore's client of a URL.
-
-    Not with its `from_url`, which leaves out what follows a ? or #, and so would take one run for another.
-    """
-    scheme, _, place = url.partition("://")
-    bucket, _, prefix = place.partition("/")
-    if scheme == "gs":
-        return GCSStore(bucket, prefix=prefix, client_options={"timeout": TIMEOUT}, retry_config=RETRIES)
-    endpoint = s3_endpoint()
-    options: ClientConfig = {"timeout": TIMEOUT, "allow_http": plain_http_is_safe(endpoint)}
-    settings: S3Config = {"endpoint": endpoint} if endpoint else {}
-    return S3Store(bucket, prefix=prefix, config=settings, client_options=options, retry_config=RETRIES)

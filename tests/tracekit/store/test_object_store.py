@@ -12,7 +12,7 @@ import pytest
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
 from tracekit.errors import StoreError, TraceWriteError
-from tracekit.store import open_store, remote
+from tracekit.store import clients, open_store, remote
 from tracekit.testing.written import write_example_trace
 
 PLAN = Plan(np.array([[0, 1]]), n_tasks=2, updates_per_visit=1)
@@ -28,7 +28,7 @@ def closed_port():
 
 @pytest.fixture
 def few_retries(monkeypatch):
-    monkeypatch.setattr(remote, "RETRIES", {"max_retries": 1})
+    monkeypatch.setattr(clients, "RETRIES", {"max_retries": 1})
 
 
 def start(url):
