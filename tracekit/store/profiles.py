@@ -68,5 +68,5 @@ def _refuse_what_is_not_read(profile: str, found: Mapping[str, str]) -> None:
         if key in found:
             raise StoreError(
                 f"AWS_PROFILE: the credentials of {profile!r} come by {key}, which is not read here; take "
-                f'them over first: eval "$(aws configure export-credentials --profile {profile} --format env)"'
+                f"them over first: eval $(aws configure export-credentials --profile {profile} --format env)"
             )
