@@ -18,8 +18,8 @@ BLOCK_BYTES = 32 * 2**20
 SMALL = 8
 """Chunks are joined to blocks of up to 1/8 of the most: it saves tasks, but copies what it joins."""
 
-AT_ONCE = 4
-"""Sums of blocks that are added up in one task."""
+AT_ONCE = 2
+"""Sums of blocks that are added up in one task; of fewer, fewer wait for each other in memory."""
 
 Stretches = Sequence[tuple[int, int]]
 Kernel = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
@@ -61,7 +61,9 @@ def sums_of_stretches(
         return np.zeros((len(groups), *shape))
     if isinstance(values, np.ndarray):
         return np.stack([_added([kernel(_as_rows(values[..., a:b], 0)) for a, b in each]) for each in groups])
-    *chunks, last = column_blocks(values.chunks, values.dtype.itemsize, block_bytes)
+    # of thousands of rows, what is made of a block takes more memory than a block: so that there are fewer
+    room = max(block_bytes, math.prod(shape) * 8)
+    *chunks, last = column_blocks(values.chunks, values.dtype.itemsize, room)
     ends = np.cumsum(last)
     borders = sorted({*ends.tolist(), *itertools.chain.from_iterable(itertools.chain(*groups))} - {0})
     blocks = values.rechunk((*chunks, tuple(np.diff(borders, prepend=0).tolist())))
