@@ -29,9 +29,8 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +42,6 @@ TABLE = 8
 GOLDEN = 0x9E3779B97F4A7C15
 SIGNS, ROTATIONS, PLACES, ORIENTATIONS = range(4)
 Words = npt.NDArray[np.uint64]
-Step: TypeAlias = tuple[torch.Tensor, torch.Tensor, float]
-Steps: TypeAlias = list[Step]
 
 
 def draw(seed: int, stream: int, first: int, n: int) -> Words:
@@ -121,31 +118,32 @@ class CountSketch:
             workspace.total.zero_()
         for number, tensor in tensors.items():
             steps = self._steps(number, (starts or {}).get(number, 0), tensor, used[tensor.device])
-            blocks = torch.split(tensor.detach().reshape(-1), [len(target) for target, _, _ in steps])
-            for block, (target, signs, orientation) in zip(blocks, steps, strict=True):
-                target.addcmul_(block, signs, value=orientation)
+            steps.add_products(tensor.detach().reshape(-1))
         sketch = torch.zeros(self.n_components)
         for workspace in used.values():
             sketch += workspace.total.view(2, -1).sum(0).cpu()
         return sketch
 
-    def _steps(self, number: int, start: int, tensor: torch.Tensor, workspace: _Workspace) -> Steps:
-        """Give the part of the sum, the signs and the orientation for each block of a tensor from a start."""
+    def _steps(self, number: int, start: int, tensor: torch.Tensor, workspace: _Workspace) -> _Steps:
+        """Give what is done with each block of a tensor, or of a part of it that begins at an element."""
         key = number, start, tensor.numel()
         if key not in workspace.steps:
-            workspace.steps[key] = list(self._new_steps(*key, workspace))
+            workspace.steps[key] = self._new_steps(*key, workspace)
         return workspace.steps[key]
 
-    def _new_steps(self, number: int, start: int, size: int, workspace: _Workspace) -> Iterator[Step]:
-        end = start + size
+    def _new_steps(self, number: int, start: int, size: int, workspace: _Workspace) -> _Steps:
+        end, steps = start + size, _Steps()
         while start < end:
             block, skipped = divmod(start, self.n_components)
             block += self._first_blocks[number]
             n = min(self.n_components - skipped, end - start)
             rotation, place = self._rotations[block] + skipped, self._places[block] + skipped
-            target, signs = workspace.total[rotation : rotation + n], workspace.signs[place : place + n]
-            yield target, signs, self._orientations[block]
+            steps.sizes.append(n)
+            steps.targets.append(workspace.total[rotation : rotation + n])
+            steps.signs.append(workspace.signs[place : place + n])
+            steps.orientations.append(self._orientations[block])
             start += n
+        return steps
 
     def _workspace(self, device: torch.device) -> _Workspace:
         if device not in self._workspaces:
@@ -158,6 +156,27 @@ class CountSketch:
 
 
 @dataclass(frozen=True, eq=False)
+class _Steps:
+    """For each block of a tensor its size, the part of the sum, the signs and the orientation."""
+
+    sizes: list[int] = field(default_factory=list)
+    targets: list[torch.Tensor] = field(default_factory=list)
+    signs: list[torch.Tensor] = field(default_factory=list)
+    orientations: list[float] = field(default_factory=list)
+
+    def add_products(self, values: torch.Tensor) -> None:
+        """Add blocks times signs to the sum. Targets overlap, so that it must be one block after another."""
+        blocks = list(torch.split(values, self.sizes))
+        if values.is_cpu and blocks:  # one call there does just that
+            torch._foreach_addcmul_(self.targets, blocks, self.signs, self.orientations)
+            return
+        for target, block, signs, orientation in zip(
+            self.targets, blocks, self.signs, self.orientations, strict=True
+        ):
+            target.addcmul_(block, signs, value=orientation)
+
+
+@dataclass(frozen=True, eq=False)
 class _Workspace:
     """What sketching takes on one device.
 
@@ -167,4 +186,4 @@ class _Workspace:
 
     total: torch.Tensor
     signs: torch.Tensor
-    steps: dict[tuple[int, int, int], Steps] = field(default_factory=dict)
+    steps: dict[tuple[int, int, int], _Steps] = field(default_factory=dict)
