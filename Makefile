@@ -26,7 +26,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
 calibrate: $(READY)
-	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/calibration
 
 lint: $(READY)
 	$(BIN)/ruff check .

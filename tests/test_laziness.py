@@ -70,7 +70,7 @@ def test_building_a_figure_computes_nothing(tmp_path, reads, name):
 @pytest.mark.slow
 def test_the_gram_matrix_of_a_two_gigabyte_trace_takes_less_than_one():
     """126 visits × 4 million float32, written and read back through everything there is."""
-    program = [sys.executable, ROOT / "benchmarks" / "analysis_costs.py", "--only", "gram", "--repeats", "1"]
+    program = [sys.executable, ROOT / "benchmarks" / "analyses.py", "--only", "gram", "--repeats", "1"]
     done = subprocess.run(program, capture_output=True, text=True, timeout=1800, check=True)
     peaks = re.findall(r"^  (tracekit|the last added) .* (\d+) MiB", done.stdout, re.MULTILINE)
     assert len(peaks) == 2

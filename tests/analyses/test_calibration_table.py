@@ -18,7 +18,7 @@ KNOWN_OUTSIDE = {"order_test of losses as they are, paired, 16 tasks, memory 0.8
 
 @pytest.fixture(scope="module")
 def calibration():
-    path = ROOT / "benchmarks" / "calibration.py"
+    path = ROOT / "benchmarks" / "calibration" / "__main__.py"
     spec = importlib.util.spec_from_file_location("calibration", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

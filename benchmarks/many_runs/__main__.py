@@ -1,6 +1,6 @@
 """Many stored runs: time to open them, to read and measure them, and to take kept metrics.
 
-Run `python benchmarks/many_runs.py`: minutes to write the runs, then seconds. Half of the runs are trained in
+Run `python benchmarks/many_runs`: minutes to write the runs, then seconds. Half of the runs are trained in
 the same order, the others each in its own, which is the slowest case.
 """
 
@@ -37,9 +37,7 @@ def main() -> None:
         numbers_of_runs(pattern, metrics())  # keeps them
         best = np.min([measure(pattern) for _ in range(arguments.repeats)], axis=0)
     print(f"{arguments.runs} runs of {arguments.epochs} epochs of {arguments.tasks} tasks")
-    for name, (wall, cpu) in zip(
-        ("open", "open, read and all metrics", "all metrics, kept"), best, strict=True
-    ):
+    for name, (wall, cpu) in zip(ARMS, best, strict=True):
         print(f"{name}: {wall:.2f} s wall, {cpu:.2f} s CPU")
 
 

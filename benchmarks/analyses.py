@@ -6,11 +6,11 @@
 - The last 25 visits added to the Gram matrix of those before them, as it is kept; and the Gram matrix of each
   of 64 parts of a row, read once.
 - The norm of every tensor, from the same trace.
-- The Gram matrix at 4, 16 and 64 times `--scaled-elements`, of rows made up block by block, so that the disk
-  need not hold them.
+- The Gram matrix at 4, 16, 64 and 96 times `--scaled-elements`, of rows made up block by block, so that the
+  disk need not hold them: 50 GB at the most.
 - `import analyses`, and `tracekit analyze recovery RUN`, from a cold start.
 
-Run `python benchmarks/analysis_costs.py`: minutes, 4 GB of temporary disk. `benchmarks/many_runs.py` measures
+Run `python benchmarks/analyses.py`: minutes, 4 GB of temporary disk. `benchmarks/many_runs` measures
 the recovery metrics of 200 runs.
 """
 
@@ -132,7 +132,7 @@ def scaled(arguments: argparse.Namespace) -> None:
     """Measure time and memory against the number of columns."""
     print("\nGram matrix of 126 visits made up block by block")
     with tempfile.TemporaryDirectory() as folder:
-        for factor in (4, 16, 64):
+        for factor in (4, 16, 64, 96):
             size = factor * arguments.scaled_elements
             show(f"{size / 1e6:.0f} M", measure(f"scaled{factor}", SCALED, folder, size))
 

@@ -33,7 +33,7 @@ Row = Callable[[np.random.Generator, int], "bool | float"]
 LEVEL = 0.05
 REJECTION = (0.03, 0.07)
 COVERAGE = (0.93, 0.97)
-TABLE = Path(__file__).parents[1] / "docs" / "calibration.md"
+TABLE = Path(__file__).parents[2] / "docs" / "calibration.md"
 
 
 def autoregression(rng: np.random.Generator, shape: tuple[int, ...], memory: float) -> Floats:
@@ -298,7 +298,7 @@ Losses are autocorrelated curves: for each task a first-order autoregression of 
 its forgetting, with the memory named (the correlation from one snapshot to the next); with shared noise,
 another one of 0.05 (as large: 0.15) that is the same for all tasks. Tasks are forgotten at once and nothing
 recovers; forgetting differs between tasks by a quarter. Paths of weights are autoregressions, or random
-walks, of 97 visits, less their mean over a window of 16. `benchmarks/calibration.py` holds the simulations.
+walks, of 97 visits, less their mean over a window of 16. `benchmarks/calibration` holds the simulations.
 
 """
 
