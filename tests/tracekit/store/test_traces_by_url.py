@@ -60,7 +60,9 @@ def test_every_analysis(place, tmp_path):
     orders = ("cyclic", "shuffled")
 
     def write(root, order):
-        return write_example_trace(f"{root}/{order}.zarr", n_epochs=4, order=order, n_probes=5)
+        size = {"model_signature": {"layer.weight": f"float32[{1 + orders.index(order)}, 3]"}}
+        path = f"{root}/{order}.zarr"
+        return write_example_trace(path, n_epochs=4, order=order, n_probes=5, attributes=size)
 
     there, here = ([open_trace(write(root, order)) for order in orders] for root in (place, tmp_path))
     for name in plugins.names("tracekit.analyses"):
