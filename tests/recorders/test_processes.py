@@ -133,7 +133,7 @@ def test_what_is_kept_of_shards_is_that_of_whole_tensors(sharded, alone, kind):
         np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["replicated", "sharded"])
+@pytest.mark.parametrize("kind", ["replicated", pytest.param("sharded", marks=pytest.mark.slow)])
 def test_a_killed_job_keeps_what_was_committed_and_goes_on(request, tmp_path, alone, kind):
     folder = tmp_path / "job"
     codes, said = run_job(f"{kind}-killed", folder, 2)

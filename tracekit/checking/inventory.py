@@ -203,7 +203,7 @@ def _find_timeline(inventory: Inventory) -> None:
         layout = _layout(inventory, f"{TIMELINE}/{name}")
         if layout is not None:
             kind: FaultKind = "values" if name == CLOCK else "coordinates"
-            n_known = inventory.committed if inventory.open_ended else None
+            n_known = (inventory.committed or 0) if inventory.open_ended else None
             inventory.parts.append(Part(layout, kind, inventory.visits, n_known=n_known))
 
 
