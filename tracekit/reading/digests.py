@@ -21,7 +21,8 @@ def row_digests(view: StoredRows) -> list[str]:
     """Give a digest for each row: of the checksums of the chunks that hold what is seen of it.
 
     Four bytes of each chunk are read, and the index of each shard; on a store where each would be a request,
-    the index alone, which says how long the compressed chunks are. A row that could not be written is "gap".
+    the index and what the store tells the shard from others by, such as its ETag. A row that could not be
+    written is "gap".
 
     Raises
     ------
@@ -47,14 +48,14 @@ def _digest(view: StoredRows, parts: Sequence[ShardPart], row: int) -> str:
 
 
 def _facts(view: StoredRows, part: ShardPart, row: int) -> bytes:
-    """Give the index entries of the wanted chunks of a shard, and their checksums where they cost little."""
+    """Give the index entries of the wanted chunks of a shard, and their checksums or that of the store."""
     key = view.layout.object_key((row, *part.index))
     with view.store.open(key) as shard:
         entries = read_index(shard, view.layout, f"{view.store.url}/{key}")
         wanted = [entries[piece.place] for piece in part.pieces]
         facts = b"".join(entry.tobytes() for entry in wanted)
         if view.store.parallel_requests > 1:
-            return facts
+            return facts + str(view.store.version(key)).encode()
         ends = (int(offset + length) for offset, length in wanted)
         checks = (shard.range(end - CHECKSUM_BYTES, CHECKSUM_BYTES) or b"" for end in ends)
         return facts + b"".join(checks)

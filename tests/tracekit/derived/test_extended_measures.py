@@ -106,6 +106,17 @@ def test_dropped_visits_are_dropped_and_those_written_anew_are_computed(run, tak
 
 
 @pytest.mark.parametrize("codec", ["lz4", "none"])
+def test_so_it_is_in_every_store(place, taken, codec):
+    run = write(f"{place}/run.zarr", 0, 8, partial(TraceWriter.create, codec=codec))
+    kept(run)
+    rollback(run, 5)
+    write(run, 5, 9, TraceWriter.resume, seed=1)
+    kept(run)
+    assert taken == [0, 6]
+    assert_as_computed_anew(run)
+
+
+@pytest.mark.parametrize("codec", ["lz4", "none"])
 def test_from_a_changed_visit_on_all_is_computed_again(tmp_path, taken, codec):
     """Visit 3 is replaced behind tracekit's back by one of the same size, and nothing else says so."""
     paths = [tmp_path / "run.zarr", tmp_path / "other.zarr"]
