@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tracekit.errors import TraceInUseError, TraceWarning
 from tracekit.format.layout import COMMIT_KEY
@@ -77,6 +77,9 @@ class Claim:
         Whether it was taken from a writer that may still live.
     """
 
+    own: ClassVar[bool] = True
+    """Whether this process holds it, and not the leader of its team."""
+
     store: Store
     key: str
     by_force: bool = False
@@ -88,7 +91,7 @@ class Claim:
     def check(self) -> None:
         """Raise `TraceInUseError` if another writer has taken over."""
         if not self.is_held():
-            raise taken_over(self.store, ", ".join(_holders(self.store)))
+            raise taken_over(self.store, ", ".join(holders(self.store)))
 
     def release(self) -> None:
         """Let others write."""
@@ -114,7 +117,7 @@ def take_claim(store: Store, *, force: bool = False) -> Claim:
     text = json.dumps(asdict(Holder.this_process()), indent=2).encode()
     if force:
         store.put(claim.key, text)
-        others = [key for key in _keys(store) if key != claim.key]
+        others = [key for key in claims_of(store) if key != claim.key]
         _clear(store, others)
         if others:
             _warn_where_late_puts_count(store, claim.key, text)
@@ -150,7 +153,7 @@ def _look(store: Store, but: str = "") -> tuple[list[str], list[str]]:
     """Say who holds other claims and is not dead, and give the keys of those of dead holders."""
     living: list[str] = []
     dead: list[str] = []
-    for key in _keys(store):
+    for key in claims_of(store):
         text = None if key == but else store.get(key)
         if text is None:
             continue
@@ -162,7 +165,8 @@ def _look(store: Store, but: str = "") -> tuple[list[str], list[str]]:
     return living, dead
 
 
-def _keys(store: Store) -> Iterator[str]:
+def claims_of(store: Store) -> Iterator[str]:
+    """Give the keys of all claims to a trace."""
     return (f"{CLAIMS_KEY}/{name}" for name in list(store.children(CLAIMS_KEY)))
 
 
@@ -179,9 +183,9 @@ def _holder_of(key: str, text: bytes) -> str | None:
 FORCE = "take it over with force_claim=True (--force-claim)"
 
 
-def _holders(store: Store) -> Iterator[str]:
+def holders(store: Store) -> Iterator[str]:
     """Name all that have claims, as far as these can be read."""
-    for text in filter(None, map(store.get, _keys(store))):
+    for text in filter(None, map(store.get, claims_of(store))):
         with suppress(ValueError, TypeError):
             yield _named(Holder(**json.loads(text)))
 

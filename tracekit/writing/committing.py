@@ -180,8 +180,8 @@ class Committer:
         """Write a batch, in the committing thread. After one that stops the run, none is written."""
         try:
             if not self._given_up:
-                self._claim.check()
                 with Jointly(self._team):
+                    self._claim.check()
                     self._wait_for(batch)
                 self._mark_gaps()
                 self._mark(batch.snapshots)

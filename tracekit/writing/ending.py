@@ -36,7 +36,7 @@ def end(beginning: Beginning, committer: Committer, status: Status, *, snapshots
     """
     try:
         committer.close()
-        if stop:
+        if stop and beginning.claim.own:
             beginning.claim.check()
         committed = committer.marker.committed
         if committer.n_planned is None and beginning.claim.is_held():

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from tracekit.format.layout import CLOCK, TIMELINE, ArrayLayout, open_series
-from tracekit.format.marker import Marker, require_marker
+from tracekit.format.marker import Marker, require_marker, taken_over
 from tracekit.format.schema import Series
 from tracekit.schedule import Plan
 from tracekit.store import Store
-from tracekit.writing.claims import Claim
+from tracekit.writing.claims import Claim, claims_of, holders
 from tracekit.writing.columns import Column
+from tracekit.writing.fencing import FencedStore
 from tracekit.writing.starting import PLACE, Beginning, go_on
 
 
@@ -22,7 +24,9 @@ def follow(store: Store) -> Beginning:
     """Begin to write into a trace that another process of the team has made."""
     columns = [Series(TIMELINE, name, dtype="int64") for name in PLACE] + [Series(TIMELINE, CLOCK)]
     timeline = {series.name: Column(open_series(series, ())) for series in columns}
-    return Beginning(store, _NoClaim(store, ""), {"status": "running"}, Marker(0, 0), 0, _Told(), timeline)
+    claim = _LeadersClaim.of(store)
+    fenced, facts = FencedStore(store, claim), {"status": "running"}
+    return Beginning(fenced, claim, facts, Marker(0, 0), 0, _Told(), timeline)
 
 
 def follow_on(store: Store, plan: Plan, *, snapshots: int | None) -> Beginning:
@@ -30,19 +34,30 @@ def follow_on(store: Store, plan: Plan, *, snapshots: int | None) -> Beginning:
     marker = require_marker(store)
     if marker.committed == 0:
         return follow(store)
-    claim, facts = _NoClaim(store, ""), {"status": "running"}
-    return go_on(store, plan, claim, marker, facts, snapshots=snapshots, leads=False)
+    claim, facts = _LeadersClaim.of(store), {"status": "running"}
+    return go_on(FencedStore(store, claim), plan, claim, marker, facts, snapshots=snapshots, leads=False)
 
 
-class _NoClaim(Claim):
-    """Stands for the claim that the leader holds for all."""
+@dataclass(frozen=True)
+class _LeadersClaim(Claim):
+    """The claim that the leader holds for all: one of those that there were when this process came."""
+
+    own = False
+    keys: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """Look which claims there are."""
+        return cls(store, "", keys=tuple(claims_of(store)))
 
     def is_held(self) -> bool:
         """Say no: nothing that belongs to the holder is to be done here."""
         return False
 
     def check(self) -> None:
-        """Do nothing: the leader checks."""
+        """Raise `TraceInUseError` if another writer has taken over from the leader."""
+        if not any(self.store.get(key) for key in self.keys):
+            raise taken_over(self.store, ", ".join(holders(self.store)))
 
     def release(self) -> None:
         """Do nothing: the leader releases it."""

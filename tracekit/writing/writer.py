@@ -131,11 +131,12 @@ class TraceWriter:
         """
         _check_team(path, team, on_error)
         store = open_store(path, durability)
+        beginning = None
         with Jointly(team), refusals(store):
             if leads(team):
                 beginning = begin(store, plan, attributes or {}, overwrite=overwrite, force_claim=force_claim)
-            else:
-                beginning = follow(store)
+        with Jointly(team), refusals(store):  # once there is the leader's claim, which fences all
+            beginning = beginning or follow(store)
         return cls(beginning, plan, codec=codec, on_error=on_error, queue_bytes=queue_bytes, team=team)
 
     @classmethod

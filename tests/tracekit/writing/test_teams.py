@@ -6,7 +6,7 @@ from team_of_threads import together
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, open_trace
 from tracekit.checking.verify import verify
-from tracekit.errors import TraceWriteError
+from tracekit.errors import TraceInUseError, TraceWriteError
 from tracekit.format.marker import read_marker
 from tracekit.schedule import OpenPlan
 from tracekit.store import open_store
@@ -24,11 +24,16 @@ def own_part(trace, number, weights):
     return row
 
 
-def record(trace, plan, until, weights):
-    """Record the visits to come; the loss that a member is given is its own."""
+def declared(trace, plan):
     planned = () if isinstance(plan, OpenPlan) else range(5)
     trace.declare_rows(Rows("weights", (Field("w", (N_COLUMNS,)),), tuple(planned)))
     trace.declare_series([Series("losses", "eval_loss", dims=("task",))], labels={"task": ["a", "b"]})
+    return trace
+
+
+def record(trace, plan, until, weights):
+    """Record the visits to come; the loss that a member is given is its own."""
+    declared(trace, plan)
     for number in range(trace.snapshots, until):
         trace.put_row("weights", number, own_part(trace, number, weights))
         trace.put("losses", "eval_loss", [number, trace.team.rank])
@@ -105,3 +110,54 @@ def test_all_are_told_why_one_cannot_resume(tmp_path):
     start(path, 2, until=5)
     with pytest.raises(TraceWriteError, match="is complete, all 5 snapshots"):
         resume(path, 2)
+
+
+def put_next(member):
+    member.put_row("weights", member.snapshots, own_part(member, member.snapshots, WEIGHTS))
+
+
+def taken_over(path, *, resumed=False, first=lambda member: None):
+    """Two writers that two others have taken over from, who recorded the opposite values."""
+
+    def begin(team):
+        member = (TraceWriter.resume if resumed else TraceWriter.create)(path, PLAN, team=team)
+        first(declared(member, PLAN))
+        return member
+
+    def take_over(team):
+        record(TraceWriter.resume(path, PLAN, team=team, force_claim=True), PLAN, 5, -WEIGHTS)
+
+    if resumed:
+        start(path, 2, until=1)
+    members = together(2, begin)
+    together(2, take_over)
+    return members
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_member_of_a_team_that_was_taken_over_replaces_nothing(tmp_path, resumed):
+    path = tmp_path / "run.zarr"
+    for member in taken_over(path, resumed=resumed):
+        put_next(member)
+        with pytest.raises(TraceInUseError, match="another writer has taken this trace over"):
+            member._state.background.wait()
+        member.close("failed")
+    np.testing.assert_array_equal(open_trace(path)["weights"].w[resumed:], -WEIGHTS[resumed:])
+    assert verify(path).faults == ()
+
+
+def test_all_members_are_told_at_the_next_commit_that_they_were_taken_over(tmp_path):
+    def put_first(member):
+        put_next(member)
+        member._state.background.wait()
+
+    members = taken_over(tmp_path / "run.zarr", first=put_first)
+
+    def commit(team):
+        member = members[team.rank]
+        member.put("losses", "eval_loss", [0, 0])
+        with pytest.raises(TraceInUseError):
+            member.commit(PLAN.visit(0))
+        member.close("failed")
+
+    together(2, commit)
