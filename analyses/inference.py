@@ -17,6 +17,10 @@ from analyses.names import named
 from tracekit.errors import AnalysisError
 
 PARTS = ("after", "before", "peak")
+COUNTS = ("n_tasks", "n_tasks_other")
+TESTED = ("difference", "interval_low", "interval_high", "p_value")
+POOLED = tuple(f"pooled_{name}" for name in (*TESTED, *COUNTS))
+"""What `order_test` gives of all intervals at once."""
 
 
 def recovery_interval(
@@ -160,7 +164,6 @@ def order_test(
         n_resamples=n_resamples, seed=seed, alternative=alternative, confidence=confidence
     )
     first, second, paired = _matched(recovery, other)
-    outputs = ("difference", "interval_low", "interval_high", "p_value")
     counted = [_counted(first), _counted(second)]
     if paired:
         counted = [counted[0] & counted[1]] * 2
@@ -172,11 +175,11 @@ def order_test(
         counted[0],
         counted[1].rename(task="other_task"),
         core=[("part", *task), ("part", *other_task), task, other_task],
-        outputs={**dict.fromkeys(outputs, ("interval",)), **{f"pooled_{name}": () for name in outputs}},
+        outputs={**dict.fromkeys(TESTED, ("interval",)), **{f"pooled_{name}": () for name in TESTED}},
         parameters={"paired": paired, "resampling": resampling},
     )
     numbers = {}
-    for name, has in zip(("n_tasks", "n_tasks_other"), counted, strict=True):
+    for name, has in zip(COUNTS, counted, strict=True):
         numbers[name] = has.sum("task")
         numbers[f"pooled_{name}"] = has.all("interval").sum()
     settings = {

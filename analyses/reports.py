@@ -6,7 +6,18 @@ import numpy as np
 import xarray as xr
 
 from analyses.commands import by_part
-from analyses.commands.parts import facts, in_units, joined, numbers_of, rows_of, subject_of, titled, worded
+from analyses.commands.parts import (
+    facts,
+    in_units,
+    interval_heads,
+    joined,
+    numbers_of,
+    percent_of,
+    rows_of,
+    subject_of,
+    titled,
+    worded,
+)
 from tracekit.protocols import Report
 
 NO_INTERVALS = "No interval is complete: no task has been trained twice, so there is nothing to recover yet."
@@ -31,14 +42,14 @@ def recovery(dataset: xr.Dataset) -> Report:
             for name in ("method", "confidence", "n_resamples", "seed", "order", "loss")
         },
     }
-    percent = f"{100 * dataset.attrs['confidence']:g} %"
     return Report(
         numbers=numbers,
-        columns=("interval", "recovery score", f"{percent} low", f"{percent} high", "tasks"),
+        columns=("interval", "recovery score", *interval_heads(dataset), "tasks"),
         rows=rows_of(dataset[name] for name in names),
         title=titled("Recovery score", dataset),
         notes=(
-            f"{percent} intervals: {dataset.attrs['method']} bootstrap over tasks within this one run.",
+            f"{percent_of(dataset)} intervals: {dataset.attrs['method']} bootstrap over tasks within this "
+            "one run.",
             "A score says little without its control: compare with a shuffled run (order-test).",
             *_undefined_scores(dataset),
             *warnings,

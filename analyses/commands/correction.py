@@ -8,16 +8,18 @@ import xarray as xr
 
 from analyses.commands.parts import (
     ADJUSTED,
+    P_HEADS,
     RESAMPLING_OPTIONS,
     SEVERAL_TESTS,
     Loss,
+    interval_heads,
     numbers_of,
     rows_of,
     with_adjusted,
     worded,
 )
 from analyses.correction import corrected_recovery, general_learning
-from analyses.inference import order_test
+from analyses.inference import COUNTS, POOLED, TESTED, order_test
 from analyses.kernels.inference import Alternative
 from analyses.names import named
 from analyses.recovery import recovery
@@ -28,7 +30,6 @@ from tracekit.protocols import Analysis, Report
 
 Baseline = Literal["control", "held-out"]
 SCORES = ("recovery_score", "recovery_score_control", "corrected_score", "corrected_score_control")
-TESTED = ("difference", "interval_low", "interval_high", "p_value")
 SAME = {"n_tasks": "tasks", "updates_per_visit": "updates per visit"}
 SETTINGS = ("baseline", "alternative", "n_resamples", "seed", "confidence", "paired", "order", "loss")
 
@@ -71,9 +72,7 @@ def _require_same_budget(run: xr.DataTree, control: xr.DataTree) -> None:
 
 def report(dataset: xr.Dataset) -> Report:
     """Report scores with and without general learning, and how far the run exceeds its control."""
-    pooled = [f"pooled_{name}" for name in (*TESTED, "n_tasks", "n_tasks_other")]
-    listed = ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks", "n_tasks_other", *pooled)
-    percent = f"{100 * dataset.attrs['confidence']:g} %"
+    listed = ("interval", *SCORES, *TESTED, *ADJUSTED, *COUNTS, *POOLED)
     warnings = above_one(dataset["corrected_score"], "corrected, ")
     return Report(
         numbers={
@@ -83,7 +82,7 @@ def report(dataset: xr.Dataset) -> Report:
         },
         columns=(
             *("interval", "score", "of control", "corrected", "of control", "excess"),
-            *(f"{percent} low", f"{percent} high", "p", "p, Holm", "p, BH"),
+            *(*interval_heads(dataset), *P_HEADS),
         ),
         rows=rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED, *ADJUSTED)),
         title="Recovery score less general learning",

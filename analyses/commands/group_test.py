@@ -9,7 +9,15 @@ import numpy as np
 import xarray as xr
 
 from analyses.commands.configured import OPTIONS, number_of_each
-from analyses.commands.parts import ADJUSTED, SEVERAL_TESTS, in_units, numbers_of, rows_of, with_adjusted
+from analyses.commands.parts import (
+    ADJUSTED,
+    P_HEADS,
+    SEVERAL_TESTS,
+    in_units,
+    numbers_of,
+    rows_of,
+    with_adjusted,
+)
 from analyses.comparisons import effect_size
 from analyses.names import named
 from tracekit.protocols import Analysis, Report
@@ -51,7 +59,7 @@ def report(dataset: xr.Dataset) -> Report:
         },
         columns=(
             *("first", "second", f"difference{in_units(dataset['value'])}", "Cliff's delta", "U"),
-            *("p", "p, Holm", "p, BH", "runs", "runs of second"),
+            *(*P_HEADS, "runs", "runs of second"),
         ),
         rows=rows_of(dataset[name] for name in listed),
         title=f"{metric}, by {by}: {dataset['value'].attrs['long_name']}",

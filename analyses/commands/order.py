@@ -9,15 +9,17 @@ import xarray as xr
 
 from analyses.commands.parts import (
     ADJUSTED,
+    P_HEADS,
     RESAMPLING_OPTIONS,
     SEVERAL_TESTS,
     Loss,
+    interval_heads,
     numbers_of,
     rows_of,
     with_adjusted,
 )
 from analyses.correction import less_shared
-from analyses.inference import order_test
+from analyses.inference import COUNTS, POOLED, TESTED, order_test
 from analyses.kernels.inference import Alternative
 from analyses.names import named
 from analyses.recovery import recovery
@@ -29,8 +31,6 @@ Shared = Literal["removed", "kept"]
 SCORES = ("recovery_score", "recovery_score_other")
 LESS_SHARED = ("less_shared_score", "less_shared_score_other")
 RUNS = ("first run, ", "second run, ")
-TESTED = ("difference", "interval_low", "interval_high", "p_value")
-POOLED = tuple(f"pooled_{name}" for name in (*TESTED, "n_tasks", "n_tasks_other"))
 SETTINGS = (
     "alternative",
     "n_resamples",
@@ -76,19 +76,20 @@ def report(dataset: xr.Dataset) -> Report:
     """Report the test of one order against another."""
     less = dataset.attrs["shared"] == "removed"
     scores = LESS_SHARED if less else SCORES
-    listed = ("interval", *SCORES, *TESTED, *ADJUSTED, "n_tasks", "n_tasks_other", *POOLED)
+    listed = ("interval", *SCORES, *TESTED, *ADJUSTED, *COUNTS, *POOLED)
     warnings = [
         note for name, run in zip(SCORES, RUNS, strict=True) for note in above_one(dataset[name], run)
     ]
-    percent = f"{100 * dataset.attrs['confidence']:g} %"
-    ends = (f"{percent} low", f"{percent} high")
     return Report(
         numbers={
             **{name: numbers_of(dataset[name]) for name in (*listed, *scores)},
             **{name: dataset.attrs[name] for name in SETTINGS},
             "warnings": warnings,
         },
-        columns=("interval", "first", "second", "difference", *ends, "p", "p, Holm", "p, BH", "tasks"),
+        columns=(
+            *("interval", "first", "second", "difference"),
+            *(*interval_heads(dataset), *P_HEADS, "tasks"),
+        ),
         rows=_rows(dataset, scores),
         title=f"Recovery score{' less what tasks share' * less}, {_first_less_second(dataset)}",
         notes=(*_notes(dataset), *warnings),

@@ -25,6 +25,7 @@ VALUE_OPTIONS = {
 }
 
 ADJUSTED = ("p_holm", "p_benjamini_hochberg")
+P_HEADS = ("p", "p, Holm", "p, BH")
 SEVERAL_TESTS = (
     "p, Holm and p, BH are adjusted for how many tests there are: Holm's bounds the chance of any false "
     "rejection, Benjamini and Hochberg's the share of false ones among all."
@@ -55,6 +56,16 @@ def numbers_of(array: xr.DataArray) -> Any:
 def rows_of(columns: Any) -> tuple[tuple[Any, ...], ...]:
     """Give the rows of a table from its columns."""
     return tuple(zip(*(numbers_of(column) for column in columns), strict=True))
+
+
+def percent_of(dataset: xr.Dataset) -> str:
+    """Write the level of the confidence intervals, as in 95 %."""
+    return f"{100 * dataset.attrs['confidence']:g} %"
+
+
+def interval_heads(dataset: xr.Dataset) -> tuple[str, str]:
+    """Give the heads of the columns with the ends of confidence intervals."""
+    return f"{percent_of(dataset)} low", f"{percent_of(dataset)} high"
 
 
 def worded(number: float) -> str:

@@ -8,6 +8,7 @@ import xarray as xr
 from analyses.commands.configured import OPTIONS, number_of_each
 from analyses.commands.parts import (
     ADJUSTED,
+    P_HEADS,
     RESAMPLING_OPTIONS,
     SEVERAL_TESTS,
     in_units,
@@ -83,7 +84,7 @@ def report(dataset: xr.Dataset) -> Report:
             "units": value.attrs["units"],
             **{name: dataset.attrs[name] for name in FACTS},
         },
-        columns=("test", "statistic", "p", "p, Holm", "p, BH"),
+        columns=("test", "statistic", *P_HEADS),
         rows=rows_of(dataset[name] for name in listed),
         title=f"Whether {metric} rises with {by}, over {value.size} runs",
         notes=(

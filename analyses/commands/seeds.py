@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import xarray as xr
 
-from analyses.commands.parts import RESAMPLING_OPTIONS, Loss, numbers_of, rows_of, titled, worded
+from analyses.commands.parts import (
+    RESAMPLING_OPTIONS,
+    Loss,
+    interval_heads,
+    numbers_of,
+    percent_of,
+    rows_of,
+    titled,
+    worded,
+)
 from analyses.names import named
 from analyses.recovery import recovery
 from analyses.seeds import noise_ceiling, seeds_interval
@@ -47,9 +56,7 @@ def _require_alike(traces: tuple[xr.DataTree, ...], runs: list[xr.Dataset]) -> N
 def report(dataset: xr.Dataset) -> Report:
     """Report mean scores over runs, and how alike runs are."""
     listed = ("interval", "mean_score", "interval_low", "interval_high")
-    percent = f"{100 * dataset.attrs['confidence']:g} %"
     lower, upper = (float(dataset[f"ceiling_{name}"]) for name in ("lower", "upper"))
-    few = dataset.attrs["n_runs"] < 5
     return Report(
         numbers={
             **{name: numbers_of(dataset[name]) for name in (*listed, "recovery_score")},
@@ -57,14 +64,14 @@ def report(dataset: xr.Dataset) -> Report:
             "ceiling_lower": lower,
             "ceiling_upper": upper,
         },
-        columns=("interval", "mean score", f"{percent} low", f"{percent} high"),
+        columns=("interval", "mean score", *interval_heads(dataset)),
         rows=rows_of(dataset[name] for name in listed),
         title=titled(f"Recovery score over {dataset.attrs['n_runs']} runs", dataset),
         notes=(
-            f"{percent} intervals: hierarchical bootstrap, of runs, and of tasks, the same ones in all runs.",
+            f"{percent_of(dataset)} intervals: hierarchical bootstrap, of runs, and of tasks, the same ones "
+            "in all runs.",
             f"Noise ceiling: the correlation of a run with the mean of the others {worded(lower)}, with that "
             f"of all {worded(upper)} (losses after, before and at the peak, by task).",
-            *(("Fewer than five runs: the intervals are too short where seeds differ much.",) if few else ()),
         ),
     )
 
@@ -77,7 +84,8 @@ SEEDS = Analysis(
     options=RESAMPLING_OPTIONS,
     n_traces=(2, None),
     details="The interval speaks of other seeds and other tasks of the same kind: runs are drawn, and "
-    "tasks, the same ones in all runs. Give five runs or more that differ in nothing but their seed. The "
-    "noise ceiling is how well the best account of the losses could agree with a single run.",
+    "tasks, the same ones in all runs. Give runs that differ in nothing but their seed, five or more: of "
+    "fewer the interval is wide. The noise ceiling is how well the best account of the losses could agree "
+    "with a single run.",
     examples=("runs/cyclic-*.zarr", "runs/cyclic-*.zarr --confidence 0.9 --json"),
 )

@@ -6,6 +6,7 @@ import xarray as xr
 
 from analyses.commands.parts import (
     ADJUSTED,
+    P_HEADS,
     RESAMPLING_OPTIONS,
     SEVERAL_TESTS,
     Loss,
@@ -44,7 +45,7 @@ def report_recovery_test(dataset: xr.Dataset) -> Report:
             **{name: numbers_of(dataset[name]) for name in (*listed, *POOLED)},
             **{name: dataset.attrs[name] for name in ("n_resamples", "seed", "order", "loss")},
         },
-        columns=("interval", f"drop{in_units(dataset['drop'])}", "p", "p, Holm", "p, BH", "tasks"),
+        columns=("interval", f"drop{in_units(dataset['drop'])}", *P_HEADS, "tasks"),
         rows=(*each, ("all", drop, p_value, float("nan"), float("nan"), n_tasks)),
         title=titled("Whether losses drop before a visit", dataset),
         notes=(

@@ -38,15 +38,10 @@ def expanded_level(confidence: float, n: int) -> float:
 
     α′/2 = Φ(−√(n / (n − 1)) t_{α/2, n − 1}): Hesterberg (2015), doi:10.1080/00031305.2015.1089789.
     """
-    return student_level(confidence, n - 1, wider=np.sqrt(n / (n - 1)))
-
-
-def student_level(confidence: float, freedom: float, *, wider: float = 1.0) -> float:
-    """Give the level at which normal quantiles are those of Student's t, times `wider`."""
     from scipy import special
 
-    quantile = special.stdtrit(freedom, (1 + confidence) / 2)
-    return float(1 - 2 * special.ndtr(-wider * quantile))
+    quantile = np.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + confidence) / 2)
+    return float(1 - 2 * special.ndtr(-quantile))
 
 
 def recovery_interval(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analyses.kernels.inference import DEGENERATE, student_level
+from analyses.kernels.inference import DEGENERATE
 from analyses.kernels.recovery import Booleans, Floats, recovery_score
 
 
@@ -24,7 +24,8 @@ def hierarchical_interval(
     """Give the mean score over seeds and the ends of its interval, (seed, task) -> () three times.
 
     Seeds are drawn, and tasks, the same ones for all seeds. What tasks do to one seed and not to the others
-    is in the spread between seeds already, so the draws of tasks are drawn together by as much. Draws without
+    is in the spread between seeds already, so the draws of tasks are drawn together by as much. Quantiles are
+    widened, not taken further out: the tails of means of a few drawn seeds are too short. Draws without
     forgetting make the ends NaN.
     """
     scores = recovery_score(after, before, peak, counted)
@@ -33,12 +34,19 @@ def hierarchical_interval(
     parts = np.stack([after, before, peak])[..., counted.all(axis=0)]
     spread = _spread(scores, parts)
     rng = np.random.default_rng(seed)
-    means = scores.mean() + _means_of_drawn(scores - scores.mean(), n_resamples, rng)
+    deviations = _means_of_drawn(scores - scores.mean(), n_resamples, rng)
     if spread.share_of_tasks > 0:
-        means += spread.share_of_tasks * _deviations_of_drawn_tasks(parts, n_resamples, rng)
-    tail = (1 - student_level(confidence, spread.freedom)) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return scores.mean(), low, high
+        deviations += spread.share_of_tasks * _deviations_of_drawn_tasks(parts, n_resamples, rng)
+    tail = (1 - confidence) / 2
+    low, high = _student_over_normal(tail, spread.freedom) * np.quantile(deviations, [tail, 1 - tail])
+    return scores.mean(), scores.mean() + low, scores.mean() + high
+
+
+def _student_over_normal(tail: float, freedom: float) -> float:
+    """Give how many times as far out as the normal distribution Student's t has the same tail."""
+    from scipy import special
+
+    return float(special.stdtrit(freedom, tail) / special.ndtri(tail))
 
 
 def hierarchical_intervals(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -249,19 +250,27 @@ REJECTIONS: dict[str, Row] = {
         lambda grams: representation.ranked(representation.dissimilarity(grams, euclidean=True))
     ),
 }
+SEEDS = {
+    "differ as much as tasks make them": (1.0, 0.0),
+    "differ 3 times as much": (3.0, 0.0),
+    "do not differ but by their tasks": (0.0, 0.0),
+    "differ as much as tasks make them, of the same tasks": (1.0, 0.1),
+    "differ 3 times as much, of the same tasks": (3.0, 0.1),
+    "do not differ, of the same tasks": (0.0, 0.1),
+}
+"""How many times seeds differ by what their tasks make them differ by, and what tasks do to all of them."""
+
 COVERAGES: dict[str, Callable[[], Row]] = {
     "recovery_interval, percentile, 16 tasks, memory 0.8": lambda: tasks_interval(16, "percentile"),
     "recovery_interval, percentile, 25 tasks, memory 0.8": lambda: tasks_interval(25, "percentile"),
     "recovery_interval, BCa, 25 tasks, memory 0.8": lambda: tasks_interval(25, "bca"),
-    "seeds_interval, 8 seeds that differ as much as tasks make them": lambda: seeds_interval(8, 1.0),
-    "seeds_interval, 8 seeds that differ 3 times as much": lambda: seeds_interval(8, 3.0),
-    "seeds_interval, 8 seeds that do not differ but by their tasks": lambda: seeds_interval(8, 0.0),
-    "seeds_interval, 8 seeds that do not differ, of the same tasks": lambda: seeds_interval(
-        8, 0.0, of_tasks=0.1
-    ),
-    "seeds_interval, 8 seeds that differ 3 times as much, of the same tasks": lambda: seeds_interval(
-        8, 3.0, of_tasks=0.1
-    ),
+    **{
+        f"seeds_interval, {n_seeds} seeds that {name}": partial(
+            seeds_interval, n_seeds, ratio, of_tasks=of_tasks
+        )
+        for n_seeds in (8, 5, 3)
+        for name, (ratio, of_tasks) in SEEDS.items()
+    },
 }
 
 
@@ -318,9 +327,9 @@ NOTES = """\
 What is outside says so. `order_test` takes tasks for independent: noise that all tasks of a run share is
 not in its null. So the scores it is given are those of `less_shared` losses, as in `tracekit analyze
 order-test`; the rows of losses as they are show what becomes of it otherwise. Intervals over seeds hold for
-tasks that all seeds share, and for tasks of each seed's own; with fewer than five seeds they are too short
-where seeds differ most. `mantel` holds for residual cosines alone: of centered cosines of random walks it
-rejects far too often.
+tasks that all seeds share, and for tasks of each seed's own, from five seeds on; of three seeds they are too
+wide where seeds do not differ but by their tasks. `mantel` holds for residual cosines alone: of centered
+cosines of random walks it rejects far too often.
 """
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[2]
 ROWS = dict(
     re.findall(r"^\| (.+?) \| (\d\.\d+) \|", (ROOT / "docs" / "calibration.md").read_text(), re.MULTILINE)
 )
-KNOWN_OUTSIDE = {"order_test of losses as they are, paired, 16 tasks, memory 0.8, shared noise"}
+KNOWN_OUTSIDE = {
+    "order_test of losses as they are, paired, 16 tasks, memory 0.8, shared noise",
+    "seeds_interval, 3 seeds that do not differ but by their tasks",
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,5 +62,6 @@ def test_simulated_curves_are_as_correlated_as_they_are_said_to_be(calibration):
 
 @pytest.mark.slow
 def test_intervals_over_seeds_cover(calibration):
-    for ratio in (1.0, 3.0):
-        assert 0.93 <= calibration.rate(calibration.seeds_interval(8, ratio), 2000) <= 0.97
+    for n_seeds in (5, 8):
+        for ratio in (1.0, 3.0):
+            assert 0.93 <= calibration.rate(calibration.seeds_interval(n_seeds, ratio), 2000) <= 0.97
