@@ -75,6 +75,14 @@ ONLINE_LOSS = Metric(
     measure=measure_online_loss,
     number=lambda measured: measured["online_loss"].mean("visit", keep_attrs=True),
 )
+LATER_ONLINE_LOSS = Metric(
+    name="later-online-loss",
+    summary="loss on each task just before training on it, mean over epochs but the first",
+    measure=measure_online_loss,
+    number=lambda measured: (
+        measured["online_loss_per_epoch"].sel(epoch=slice(1, None)).mean("epoch", keep_attrs=True)
+    ),
+)
 FINAL_LOSS = Metric(
     name="final-loss",
     summary="loss at the last snapshot, mean over tasks",

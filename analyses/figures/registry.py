@@ -6,6 +6,7 @@ from functools import partial
 
 from analyses.figures import (
     norms,
+    online_loss,
     pairwise,
     recovery,
     shift_averaged,
@@ -41,6 +42,13 @@ SHIFT_AVERAGED_LOSS = _figure(
     "loss around the visits to a task, mean over tasks, a line for each round",
     shift_averaged.build,
     shift_averaged.draw,
+)
+
+ONLINE_LOSS = _figure(
+    "online-loss",
+    "loss on each task just before training on it, by visit and by epoch",
+    online_loss.build,
+    online_loss.draw,
 )
 
 RECOVERY = _figure(

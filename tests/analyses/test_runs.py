@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from analyses import online_loss, recovery, shift_averaged_loss
+from analyses.metrics import LATER_ONLINE_LOSS
 from analyses.runs import over_runs
 from tracekit import open_trace, open_traces
 from tracekit.errors import AnalysisError
@@ -44,6 +45,21 @@ def test_each_run_is_measured_as_if_alone(paths, measure):
             among = found[tuple(slice(size) for size in values.shape)]
             np.testing.assert_array_equal(among.values, values.values)
             assert found.notnull().sum() == values.notnull().sum()
+
+
+def test_the_later_online_loss_leaves_out_the_first_epoch(paths):
+    losses = open_traces(list(paths.values()))["losses"].to_dataset()
+    found = LATER_ONLINE_LOSS.number(LATER_ONLINE_LOSS.measure(losses).compute())
+    for name, table in SCHEDULES.items():
+        loss = open_trace(paths[name])["losses"]["eval_loss"].values
+        tasks = [task for epoch in table for task in epoch]
+        online = [loss[before, task] for before, task in enumerate(tasks)]
+        np.testing.assert_allclose(found.sel(run=name), np.mean(online[len(table[0]) :]))
+
+
+def test_the_later_online_loss_of_one_epoch_is_not_defined():
+    losses = synthetic_losses(n_epochs=1, recovery_scores=[0.5]).expand_dims(run=["short"])
+    assert LATER_ONLINE_LOSS.number(LATER_ONLINE_LOSS.measure(losses)).isnull().all()
 
 
 def test_building_computes_nothing(paths):

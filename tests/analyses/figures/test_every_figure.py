@@ -17,7 +17,7 @@ from tracekit.errors import AnalysisError
 from tracekit.protocols import FigureKind
 from tracekit.testing import no_compute, synthetic_trace
 
-LOSS_KINDS = [registry.TASK_LOSS, registry.SHIFT_AVERAGED_LOSS, registry.RECOVERY]
+LOSS_KINDS = [registry.TASK_LOSS, registry.SHIFT_AVERAGED_LOSS, registry.ONLINE_LOSS, registry.RECOVERY]
 SIMILARITIES = [
     registry.SIMILARITY_WEIGHTS,
     registry.SIMILARITY_ACTIVATIONS,
@@ -46,7 +46,7 @@ def words(figure: Figure) -> str:
 
 
 def test_names_differ() -> None:
-    assert len({kind.name for kind in EVERY}) == len(EVERY) == 11
+    assert len({kind.name for kind in EVERY}) == len(EVERY) == 12
 
 
 @every_figure

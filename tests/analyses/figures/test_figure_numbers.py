@@ -113,6 +113,33 @@ def test_shift_averaged_loss_holds_the_analysis(traces: Traces) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("label", ["cyclic", "shuffled"])
+def test_online_loss_shows_its_dataset(traces: Traces, label: str) -> None:
+    dataset = scrambled(registry.ONLINE_LOSS, traces)
+    axes = registry.ONLINE_LOSS.draw(dataset).axes[0]
+    one = dataset.sel(run=label)
+    means = line(axes, label)
+    assert_shown(means, one["middle"], one["online_loss_per_epoch"])
+    visits = next(
+        each for each in axes.lines if each.get_color() == means.get_color() and len(each.get_xdata()) == 12
+    )
+    assert_shown(visits, one["visit"], one["online_loss"])
+
+
+def test_online_loss_against_an_obvious_twin(traces: Traces) -> None:
+    dataset = registry.ONLINE_LOSS.build(traces).sel(run="shuffled").compute()
+    losses = traces["shuffled"]["losses"].to_dataset().compute()
+    expected = [
+        losses["eval_loss"].values[visit - 1, task]
+        for visit, task in enumerate(losses["trained_task"].values)
+        if visit
+    ]
+    np.testing.assert_array_equal(dataset["online_loss"], expected)
+    np.testing.assert_allclose(dataset["online_loss_per_epoch"], np.reshape(expected, (3, 4)).mean(axis=1))
+    assert dataset["middle"].values.tolist() == [2.5, 6.5, 10.5]
+    assert dataset["online_loss"].attrs["units"] == "nats per token"
+
+
 def test_recovery_shows_its_dataset(traces: Traces) -> None:
     dataset = scrambled(registry.RECOVERY, {**traces, "third": traces["cyclic"]})
     axes = registry.RECOVERY.draw(dataset).axes[0]
