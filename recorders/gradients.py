@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import torch
 
 from recorders.base import TensorRecorder
@@ -85,7 +88,8 @@ class GradientRecorder(TensorRecorder):
 class TaskGradientRecorder(TensorRecorder):
     """Record the gradient of every task's loss at a snapshot: `task_gradients`, dims (visit, task, element).
 
-    The model is in evaluation mode; nothing of the run is touched, `parameter.grad` included.
+    The model is in evaluation mode; nothing of the run is touched, `parameter.grad` included. Parameters that
+    are frozen have their gradient too: it says where they would go.
 
     Parameters
     ----------
@@ -134,5 +138,19 @@ class TaskGradientRecorder(TensorRecorder):
         vars(self).pop("_run", None)
 
     def _gradients(self, task: int) -> tuple[torch.Tensor | None, ...]:
-        loss = self._run.tasks.loss(self._run.model, task)
-        return torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        with _all_differentiable(self._parameters):
+            loss = self._run.tasks.loss(self._run.model, task)
+            return torch.autograd.grad(loss, self._parameters, allow_unused=True)
+
+
+@contextmanager
+def _all_differentiable(parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    """Let frozen parameters have gradients, and freeze them again."""
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)

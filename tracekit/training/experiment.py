@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from tracekit.errors import ConfigurationError
 from tracekit.protocols import Run
 from tracekit.schedule import Plan
 from tracekit.training.configuration import Configuration
+from tracekit.training.freezing import freeze
 from tracekit.training.models import build_model
 from tracekit.training.optimizers import build_optimizer
-from tracekit.training.orders import ORDERS
+from tracekit.training.orders import ORDERS, partly_shuffled
 from tracekit.training.randomness import Stream, generator, integer_seed, own_torch_streams, seed_torch
 from tracekit.training.tasks.building import build_tasks
 from tracekit.training.training_settings import TrainingSettings
@@ -52,6 +55,8 @@ def prepare(configuration: Configuration) -> Run:
         seed_torch(integer_seed(seed, Stream.MODEL), CPU)
         model = build_model(configuration.model, tasks)
     model.to(device)
+    if training.frozen is not None:
+        freeze(model, training.frozen)
     plan = make_plan(training, n_tasks=len(tasks.names), seed=seed)
     optimizer = build_optimizer(training.optimizer, model)
     return Run(model, optimizer, tasks, plan, configuration=configuration.resolved())
@@ -66,8 +71,11 @@ def make_plan(training: TrainingSettings, *, n_tasks: int, seed: int) -> Plan:
     array([[0, 1, 2],
            [0, 1, 2]])
     """
-    order = ORDERS[training.order](n_tasks, training.epochs, generator(seed, Stream.ORDER))
-    return Plan(order, n_tasks=n_tasks, updates_per_visit=training.updates_per_visit)
+    order = ORDERS[training.order]
+    if training.n_shuffled is not None:
+        order = partial(partly_shuffled, n_shuffled=training.n_shuffled)
+    table = order(n_tasks, training.epochs, generator(seed, Stream.ORDER))
+    return Plan(table, n_tasks=n_tasks, updates_per_visit=training.updates_per_visit)
 
 
 def choose_device(name: str) -> torch.device:

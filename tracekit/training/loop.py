@@ -91,6 +91,8 @@ def compute_gradients(run: Run, update: Update, settings: LoopSettings) -> tuple
         If the train loss is NaN or infinite, unless `settings.stop_on_nan` is false.
     """
     seed_torch(integer_seed(settings.seed, Stream.UPDATES, update.number), device_of(run.model))
+    if settings.reset_optimizer and update.index == 0:
+        run.optimizer.state.clear()
     run.optimizer.zero_grad(set_to_none=True)
     loss = run.tasks.loss(run.model, update.visit.task)
     train_loss = float(loss.detach())

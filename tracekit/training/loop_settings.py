@@ -21,6 +21,7 @@ class LoopSettings:
 
     seed: int = 0
     clip_grad_norm: float | None = None
+    reset_optimizer: bool = False
     stop_on_nan: bool = True
     threads: int | None = None
     deterministic: bool = False

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from tracekit.training.sections import Count, CountOrNone, Section, Seed, Text, by_kind, list_or
+from tracekit.training.sections import Count, CountOrNone, Section, Seed, Share, Text, by_kind, list_or
 
 Choice = Annotated[
     Annotated[Literal["first", "random"], Tag("kind=name")]
@@ -101,6 +101,12 @@ class DocumentSettings(Section):
         Longest length of a document in tokens.
     n_held_out : int
         Number of further documents, chosen in the same way, that are evaluated and never trained.
+    masked : float
+        Share of the tokens that the model is given as token 0, others in every update; what it is to predict
+        stays, and so does what is evaluated.
+    shift : int
+        Most tokens by which the window that is trained lies before or after the one that is evaluated, anew
+        in every update. Documents are read that much longer at both ends.
     """
 
     kind: Literal["documents"] = "documents"
@@ -111,6 +117,8 @@ class DocumentSettings(Section):
     choice_seed: Seed | None = None
     max_tokens: Annotated[int, Field(ge=2, strict=True)] = 96
     n_held_out: CountOrNone = 0
+    masked: Share = 0.0
+    shift: CountOrNone = 0
 
     @model_validator(mode="before")
     @classmethod

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, Tag, field_validator
+from pydantic import ConfigDict, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from tracekit.training.orders import ORDERS
-from tracekit.training.sections import Count, NotNegative, Positive, Section, Share, Text, by_kind
+from tracekit.training.orders import ORDERS, partly_shuffled
+from tracekit.training.sections import (
+    IN_FULL,
+    Count,
+    CountOrNone,
+    NotNegative,
+    Patterns,
+    Positive,
+    Section,
+    Share,
+    Text,
+    by_kind,
+)
 
 
 class SGD(Section):
@@ -52,13 +63,19 @@ class TrainingSettings(Section):
     Parameters
     ----------
     order : str
-        A name in `tracekit.training.orders.ORDERS`: `cyclic` or `shuffled`.
+        A name in `tracekit.training.orders.ORDERS`: `cyclic`, `shuffled` or `partly-shuffled`.
+    n_shuffled : int, optional
+        How many tasks after the first change places under `partly-shuffled`; half of all if None.
     epochs : int
         Times that every task is visited, E.
     updates_per_visit : int
         Optimizer steps of one visit, M.
     optimizer : SGD, Adam or AdamW
         The rule of an update.
+    reset_optimizer : bool
+        Let the optimizer forget its momentum, or moments, before every visit.
+    frozen : str or list of str, optional
+        Parameters that are not trained: patterns of names, see `tracekit.patterns.choose`.
     clip_grad_norm : float, optional
         Largest norm of the gradient of an update; longer ones are shortened to it.
     stop_on_nan : bool
@@ -77,9 +94,12 @@ class TrainingSettings(Section):
     """
 
     order: str = "cyclic"
+    n_shuffled: CountOrNone | None = None
     epochs: Count = 6
     updates_per_visit: Count = 10
     optimizer: OptimizerSettings = SGD()
+    reset_optimizer: bool = False
+    frozen: Patterns | None = None
     clip_grad_norm: Positive | None = None
     stop_on_nan: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -94,6 +114,16 @@ class TrainingSettings(Section):
             choices = " or ".join(repr(name) for name in ORDERS)
             raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": choices})
         return value
+
+    @model_validator(mode="after")
+    def _only_partly_shuffled_counts(self) -> Self:
+        if self.n_shuffled is not None and ORDERS[self.order] is not partly_shuffled:
+            raise PydanticCustomError(
+                IN_FULL,
+                "n_shuffled goes with the order 'partly-shuffled' alone, found the order '{order}'",
+                {"order": self.order},
+            )
+        return self
 
 
 class RecorderSettings(Section):

@@ -125,7 +125,7 @@ def test_yaml_numbers_with_exponents_are_numbers(write):
         ({"training": {"epochs": 0}}, "training.epochs: expected greater than or equal to 1, found 0"),
         (
             {"training": {"order": "cylic"}},
-            "expected 'cyclic' or 'shuffled', found 'cylic' (did you mean 'cyclic'?)",
+            "expected 'cyclic' or 'shuffled' or 'partly-shuffled', found 'cylic' (did you mean 'cyclic'?)",
         ),
         ({"training": {"device": "gpu"}}, "training.device: expected 'auto', 'cpu' or 'cuda', found 'gpu'"),
         ({"training": {"clip_grad_norm": float("nan")}}, "training.clip_grad_norm: expected a finite number"),

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from tracekit.errors import ConfigurationError
+from tracekit.training import parse_configuration
 from tracekit.training.experiment import make_plan
 from tracekit.training.orders import ORDERS, cyclic, shuffled
 from tracekit.training.training_settings import TrainingSettings
@@ -23,6 +25,30 @@ def test_cyclic_repeats_itself():
 def test_shuffled_shuffles_each_epoch_anew():
     planned = shuffled(20, 5, np.random.default_rng(0))
     assert len({tuple(epoch) for epoch in planned.tolist()}) == 5
+
+
+@pytest.mark.parametrize("n_shuffled", [0, 1, 3, 8])
+def test_partly_shuffled_keeps_the_first_and_the_last(n_shuffled):
+    training = TrainingSettings(order="partly-shuffled", epochs=20, n_shuffled=n_shuffled)
+    order = make_plan(training, n_tasks=9, seed=0).order
+    kept = [0, *range(1 + n_shuffled, 9)]
+    assert (order[:, kept] == kept).all()
+    moved = order[:, 1 : 1 + n_shuffled]
+    assert (np.sort(moved) == np.arange(1, 1 + n_shuffled)).all()
+    assert (len({tuple(epoch) for epoch in moved.tolist()}) > 1) == (n_shuffled > 1)
+
+
+def test_half_are_shuffled_unless_said_otherwise():
+    order = make_plan(TrainingSettings(order="partly-shuffled", epochs=20), n_tasks=9, seed=0).order
+    assert (order.std(axis=0) > 0).tolist() == [False, *[True] * 4, *[False] * 4]
+
+
+def test_a_number_of_shuffled_tasks_that_makes_no_sense():
+    training = TrainingSettings(order="partly-shuffled", n_shuffled=3)
+    with pytest.raises(ConfigurationError, match="expected at most 2, all of 3 tasks but the first, found 3"):
+        make_plan(training, n_tasks=3, seed=0)
+    with pytest.raises(ConfigurationError, match="'partly-shuffled' alone, found the order 'shuffled'"):
+        parse_configuration({"training": {"order": "shuffled", "n_shuffled": 2}})
 
 
 def test_plan_depends_on_the_seed_alone():

@@ -18,6 +18,7 @@ from tracekit.training.tasks.documents import DocumentTasks
 from tracekit.training.tasks.sources import Document, read_source
 from tracekit.training.tasks.tokenization import make_tokenizer
 from tracekit.training.tasks.toy import ToyTasks
+from tracekit.training.tasks.variation import Variation
 
 Tokens = dict[str, list[int]]
 
@@ -52,10 +53,12 @@ def document_tasks(settings: DocumentSettings, seed: int) -> DocumentTasks:
     tokenizer = make_tokenizer(settings.tokenizer, source)
     train = {document.name: document.text for document in _documents(source, trained)}
     test = _held_out_texts(source, trained, held_out)
+    varies = settings.masked > 0 or settings.shift > 0
     return DocumentTasks(
-        _tokenized(tokenizer, train, settings.max_tokens),
+        _tokenized(tokenizer, train, settings.max_tokens + 2 * settings.shift),
         _tokenized(tokenizer, test, settings.max_tokens),
         vocabulary=len(tokenizer),
+        variation=Variation(settings.masked, settings.shift) if varies else None,
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from tracekit.errors import ConfigurationError
 from tracekit.protocols import Split
 from tracekit.training.tasks.language import batches, device_of, evaluating, losses_per_token, token_losses
+from tracekit.training.tasks.variation import Variation
 
 NamedTokens = Mapping[str, Sequence[int]]
 
@@ -27,6 +28,9 @@ class DocumentTasks:
         Tokens of each trained and held-out document, by its name, 2 or more each.
     vocabulary : int
         Number of tokens there are.
+    variation : Variation, optional
+        How trained documents differ from update to update. Only a model in training mode sees it, as with
+        dropout; all else is of the middle of a document.
 
     Raises
     ------
@@ -42,13 +46,23 @@ class DocumentTasks:
 
     loss_units = "nats per token"
 
-    def __init__(self, train: NamedTokens, test: NamedTokens | None = None, *, vocabulary: int) -> None:
+    def __init__(
+        self,
+        train: NamedTokens,
+        test: NamedTokens | None = None,
+        *,
+        vocabulary: int,
+        variation: Variation | None = None,
+    ) -> None:
         test = test or {}
+        shift = variation.shift if variation else 0
+        self._variation = variation
+        self._trained = _sequences(train, vocabulary, shortest=2 + 2 * shift)
         self.vocabulary = vocabulary
         self.names = tuple(train)
         self.test_names = tuple(test)
         self._sequences: dict[Split, list[Tensor]] = {
-            "train": _sequences(train, vocabulary),
+            "train": [variation.evaluated(each) for each in self._trained] if variation else self._trained,
             "test": _sequences(test, vocabulary),
         }
         self._batches = {split: batches(sequences) for split, sequences in self._sequences.items()}
@@ -63,7 +77,7 @@ class DocumentTasks:
         """SHA-256 of the tokens (as little-endian int64) of each trained task, by name."""
         return {
             name: hashlib.sha256(sequence.numpy().astype("<i8").tobytes()).hexdigest()
-            for name, sequence in zip(self.names, self._sequences["train"], strict=True)
+            for name, sequence in zip(self.names, self._trained, strict=True)
         }
 
     def tokens(self, task: int, split: Split = "train") -> npt.NDArray[np.int64]:
@@ -72,8 +86,11 @@ class DocumentTasks:
 
     def loss(self, model: Any, task: int, split: Split = "train") -> Tensor:
         """Mean loss of one task in nats per token: a differentiable scalar tensor."""
-        tokens = self._sequences[split][task].to(device_of(model))
-        return token_losses(model, tokens[None])[0]
+        device = device_of(model)
+        if self._variation and split == "train" and model.training:
+            given, tokens = (each.to(device)[None] for each in self._variation.drawn(self._trained[task]))
+            return token_losses(model, tokens, given)[0]
+        return token_losses(model, self._sequences[split][task].to(device)[None])[0]
 
     def token_losses(self, model: Any) -> Tensor:
         """Loss of each token but the first of every trained task, in nats, dims (task, token), NaN-padded."""
@@ -104,15 +121,15 @@ class DocumentTasks:
         return result
 
 
-def _sequences(named: NamedTokens, vocabulary: int) -> list[Tensor]:
-    return [_sequence(name, tokens, vocabulary) for name, tokens in named.items()]
+def _sequences(named: NamedTokens, vocabulary: int, shortest: int = 2) -> list[Tensor]:
+    return [_sequence(name, tokens, vocabulary, shortest) for name, tokens in named.items()]
 
 
-def _sequence(name: str, tokens: Sequence[int], vocabulary: int) -> Tensor:
+def _sequence(name: str, tokens: Sequence[int], vocabulary: int, shortest: int) -> Tensor:
     sequence = np.asarray(tokens, dtype=np.int64)
-    if len(sequence) < 2:
+    if len(sequence) < shortest:
         raise ConfigurationError(
-            f"tasks: document {name!r}: expected 2 tokens or more, found {len(sequence)}; "
+            f"tasks: document {name!r}: expected {shortest} tokens or more, found {len(sequence)}; "
             "remove it from the source, or choose other documents"
         )
     if sequence.min() < 0 or sequence.max() >= vocabulary:

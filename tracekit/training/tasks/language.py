@@ -15,16 +15,19 @@ TOKENS_AT_ONCE = 4096
 """Most tokens of one evaluated batch; bounds the memory of the logits."""
 
 
-def losses_per_token(model: Any, tokens: Tensor) -> Tensor:
-    """Loss of the prediction of each token but the first, in nats, dims (sequence, token)."""
-    logits = model(input_ids=tokens).logits[:, :-1]
+def losses_per_token(model: Any, tokens: Tensor, given: Tensor | None = None) -> Tensor:
+    """Loss of the prediction of each token but the first, in nats, dims (sequence, token).
+
+    `given` is what the model sees in place of the tokens, of the same dims.
+    """
+    logits = model(input_ids=tokens if given is None else given).logits[:, :-1]
     # half precision is too coarse for a sum over the vocabulary
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     losses = cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
     return losses.view(len(tokens), -1)
 
 
-def token_losses(model: Any, tokens: Tensor) -> Tensor:
+def token_losses(model: Any, tokens: Tensor, given: Tensor | None = None) -> Tensor:
     r"""Mean loss of next-token prediction of each sequence, in nats per token.
 
     .. math:: \ell_s = -\frac{1}{n - 1} \sum_{k=2}^{n} \log p(t_k \mid t_1 \dots t_{k-1})
@@ -36,12 +39,14 @@ def token_losses(model: Any, tokens: Tensor) -> Tensor:
         vocabulary).
     tokens : tensor of int, dims (sequence, token)
         Sequences of one length n, 2 or more.
+    given : tensor of int, dims (sequence, token), optional
+        What the model sees in their place.
 
     Returns
     -------
     tensor, dims (sequence,)
     """
-    return losses_per_token(model, tokens).mean(dim=1)
+    return losses_per_token(model, tokens, given).mean(dim=1)
 
 
 def batches(sequences: Sequence[Tensor]) -> list[list[int]]:
