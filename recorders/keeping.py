@@ -12,16 +12,18 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
+from recorders.copying import copy_row, row_memory
 from recorders.exchange import exchange_into, is_sharded
 from recorders.precisions import Rounded
 from recorders.reductions import Reductions
 from recorders.shards import own_shards
 from recorders.sketches import Sketch
-from recorders.tensors import Tensors, copy_into, torch_view
+from recorders.tensors import Tensors, torch_view
 from tracekit.errors import ConfigurationError
 from tracekit.format.schema import Rows
 from tracekit.plugins import suggestion
 from tracekit.protocols import Run
+from tracekit.writing.putting import Wait
 from tracekit.writing.writer import TraceWriter
 
 
@@ -34,8 +36,11 @@ class Form(Protocol):
         What a form must know of earlier visits belongs into `run.carried`, so that checkpoints keep it.
         """
 
-    def fill(self, row: npt.NDArray[Any], tensors: Tensors, place: int) -> None:
-        """Fill a row, dims (element,), or that place of the middle dim of it."""
+    def fill(self, row: npt.NDArray[Any], tensors: Tensors, place: int) -> Wait | None:
+        """Fill a row, dims (element,), or that place of the middle dim of it.
+
+        If that goes on in the background, as copies from a GPU do, give what waits for it.
+        """
 
 
 Keep: TypeAlias = "str | Form | Mapping[str, Any] | Sequence[str | Form | Mapping[str, Any]]"
@@ -49,9 +54,9 @@ class Full:
         self._sizes = [field.size for field in full.fields]
         return full
 
-    def fill(self, row: npt.NDArray[Any], tensors: Tensors, place: int) -> None:
+    def fill(self, row: npt.NDArray[Any], tensors: Tensors, place: int) -> Wait | None:
         """Copy the tensors."""
-        copy_into(row, tensors, self._sizes)
+        return copy_row(row, tensors, self._sizes)
 
 
 FORMS: Mapping[str, Callable[..., Form]] = {
@@ -85,36 +90,40 @@ class Kept:
             trace.declare_rows(rows)
 
     def put(self, sample: int, tensors: Tensors) -> None:
-        """Put the row of a visit, or of an update; tensors are copied before this returns."""
+        """Put the row of a visit, or of an update; tensors may be changed when this returns."""
         self.put_parts(sample, [tensors])
 
     def put_parts(self, sample: int, parts: Iterable[Tensors]) -> None:
         """Put a row with a middle dim: the tensors of each of its places, in order.
 
-        They are asked for one by one, and copied before the next are asked for.
+        They are asked for one by one, and may be changed when the next are asked for.
         """
-        made = [self._trace.buffer(rows.group) for _, rows in self._forms]
+        made = [self._trace.buffer(rows.group, row_memory()) for _, rows in self._forms]
+        waits: list[list[Wait]] = [[] for _ in self._forms]
         for place, tensors in enumerate(parts):
-            for (form, rows), row in zip(self._forms, made, strict=True):
-                self._fill(form, rows, row.reshape(-1, rows.n_elements)[place], tensors, place)
-        for (_, rows), row in zip(self._forms, made, strict=True):
-            self._trace.put_row(rows.group, sample, row)
+            for (form, rows), row, under_way in zip(self._forms, made, waits, strict=True):
+                wait = self._fill(form, rows, row.reshape(-1, rows.n_elements)[place], tensors, place)
+                under_way += [] if wait is None else [wait]
+        for (_, rows), row, under_way in zip(self._forms, made, waits, strict=True):
+            self._trace.put_row(rows.group, sample, row, under_way)
 
-    def _fill(self, form: Form, rows: Rows, row: npt.NDArray[Any], tensors: Tensors, place: int) -> None:
+    def _fill(
+        self, form: Form, rows: Rows, row: npt.NDArray[Any], tensors: Tensors, place: int
+    ) -> Wait | None:
         """Fill a row, or of sharded tensors this process's stretch of it: nothing else of it is written."""
         if not is_sharded(tensors):
-            form.fill(row, tensors, place)
-            return
+            return form.fill(row, tensors, place)
         sizes = [field.size for field in (rows.sources or rows.fields)]
         if isinstance(form, Reductions | Sketch):
             form.fill_shards(row, own_shards(tensors, sizes), place)
-            return
+            return None
         if not isinstance(form, Full):
             raise ConfigurationError(
                 f"keep: {rows.group}: tensors that are sharded over processes are kept in full, as "
                 "reductions or as a sketch; this form needs all of a tensor at once"
             )
         exchange_into(torch_view(row), tensors, sizes, self._trace.stretches(rows.group))
+        return None
 
 
 def parse_keep(keep: Keep) -> tuple[Form, ...]:

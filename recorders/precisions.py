@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from recorders.tensors import Tensors, copy_into
+from recorders.copying import copy_row
+from recorders.tensors import Tensors
 from tracekit.format.precision import array_dtype
 from tracekit.format.schema import Rows
 from tracekit.protocols import Run
+from tracekit.writing.putting import Wait
 
 Precision = Literal["bfloat16", "float16", "float32"]
 
@@ -38,6 +40,6 @@ class Rounded:
             return full
         return replace(full, dtype=self._dtype)
 
-    def fill(self, row: npt.NDArray[Any], tensors: Tensors, place: int) -> None:
+    def fill(self, row: npt.NDArray[Any], tensors: Tensors, place: int) -> Wait | None:
         """Copy the tensors; it is the copying that rounds."""
-        copy_into(row, tensors, self._sizes)
+        return copy_row(row, tensors, self._sizes)

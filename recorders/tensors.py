@@ -1,4 +1,4 @@
-"""The one door from torch to numpy: tensors are copied into a flat row."""
+"""Tensors as the fields of a flat row, and the row as a tensor that they are copied into."""
 
 from __future__ import annotations
 
@@ -51,17 +51,10 @@ def torch_view(row: npt.NDArray[Any]) -> torch.Tensor:
     return target.view(torch.bfloat16) if row.dtype == np.uint16 else target
 
 
-def copy_into(row: npt.NDArray[Any], tensors: Tensors, sizes: Sequence[int]) -> None:
-    """Copy tensors one after another into a row, from any device; None leaves zeros.
-
-    A row of uint16 takes the bits of bfloat16.
-    """
-    target = torch_view(row)
-    offset = 0
-    for tensor, size in zip(tensors, sizes, strict=True):
-        part = target[offset : offset + size]
+def copy_into(target: torch.Tensor, tensors: Tensors, sizes: Sequence[int]) -> None:
+    """Copy tensors one after another into a flat one, from any device; None leaves zeros."""
+    for part, tensor in zip(torch.split(target, list(sizes)), tensors, strict=True):
         if tensor is None:
             part.zero_()
         else:
             part.copy_(tensor.detach().reshape(-1))
-        offset += size

@@ -19,11 +19,13 @@ class Trace:
     def declare_rows(self, rows):
         self.declared.append(rows)
 
-    def buffer(self, group):
+    def buffer(self, group, memory):
         rows = next(rows for rows in self.declared if rows.group == group)
         return np.full(rows.row_shape, np.nan, rows.dtype)
 
-    def put_row(self, group, visit, values):
+    def put_row(self, group, visit, values, under_way):
+        for wait in under_way:
+            wait()
         self.rows[group, visit] = values
 
 

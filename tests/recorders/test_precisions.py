@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from recorders import GradientRecorder, WeightRecorder
-from recorders.tensors import copy_into, row_dtype
+from recorders.copying import copy_row
+from recorders.tensors import row_dtype
 from tracekit import Recording, flat, open_trace
 from tracekit.format.precision import array_dtype, from_bfloat16
 from tracekit.training import parse_configuration, prepare, train
@@ -30,7 +31,7 @@ def test_a_row_holds_all_of_its_tensors_without_loss(dtypes, expected):
     tensors = [torch.randn(5).to(dtype) for dtype in dtypes]
     assert row_dtype(tensors) == expected
     row = np.empty(5 * len(dtypes), array_dtype(expected))
-    copy_into(row, tensors, [5] * len(dtypes))
+    copy_row(row, tensors, [5] * len(dtypes))
     values = from_bfloat16(row) if expected == "bfloat16" else row
     for tensor, part in zip(tensors, values.reshape(-1, 5), strict=True):
         assert torch.equal(tensor.double(), torch.from_numpy(part).double())

@@ -196,7 +196,7 @@ def test_distances_of_shards_and_what_is_not_there(one_process):
 def test_forms_that_need_whole_tensors_are_refused(one_process, form, message):
     rows = Rows("weights", (Field("a", (3, 2)),), (0,))
     shard = distribute_tensor(torch.ones(3, 2), init_device_mesh("cpu", (1,)), [Shard(0)])
-    trace = SimpleNamespace(declare_rows=lambda rows: None, buffer=lambda group: np.empty(rows.row_shape))
+    trace = SimpleNamespace(declare_rows=lambda rows: None, buffer=lambda *_: np.empty(rows.row_shape))
     kept = Kept(form, Run(None, None, None, None, {}, 0), trace, rows)
     with pytest.raises(ConfigurationError, match=message):
         kept.put(0, [shard])

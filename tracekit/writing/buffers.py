@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,13 @@ from tracekit.format.layout import Shape
 
 QUEUE_BYTES = 1 << 30
 Values = npt.NDArray[Any]
+Memory = Callable[[int], npt.NDArray[np.uint8]]
+"""Makes so many bytes of memory."""
+
+
+def plain_memory(n_bytes: int) -> npt.NDArray[np.uint8]:
+    """Make memory of the usual kind."""
+    return np.empty(n_bytes, np.uint8)
 
 
 class RowBuffers:
@@ -48,13 +56,16 @@ class RowBuffers:
         self._waiting = 0
         self._changed = threading.Condition()
 
-    def lend(self, shape: Shape, dtype: np.dtype[Any]) -> Values:
-        """Give an array to be filled; what is in it is arbitrary. Waits while too much is under way."""
+    def lend(self, shape: Shape, dtype: np.dtype[Any], memory: Memory = plain_memory) -> Values:
+        """Give an array to be filled; what is in it is arbitrary. Waits while too much is under way.
+
+        `memory` makes what it lies in, where there is none to be used again.
+        """
         n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         with self._changed:
             self._wait_for(n_bytes)
             self._under_way += n_bytes
-            values = self._block(n_bytes).view(dtype).reshape(shape)
+            values = self._block(n_bytes, memory).view(dtype).reshape(shape)
             self._lent[id(values)] = values
         return values
 
@@ -99,12 +110,12 @@ class RowBuffers:
     def _has_room(self, n_bytes: int) -> bool:
         return self._waiting == 0 or self._under_way + n_bytes <= self._most
 
-    def _block(self, n_bytes: int) -> Values:
+    def _block(self, n_bytes: int, memory: Memory) -> Values:
         """Give memory that was used before, or else new memory; what is kept and too much is let go."""
         if self._free[n_bytes]:
             return self._free[n_bytes].pop()
         self._drop_free(self._most - self._under_way)
-        return np.empty(n_bytes, np.uint8)
+        return memory(n_bytes)
 
     def _drop_free(self, most_bytes: int) -> None:
         """Keep at most so many bytes for later use."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,10 +16,14 @@ from tracekit.reading.stored import StoredRows
 from tracekit.store import Store
 from tracekit.writing.background import Background, Cargo
 from tracekit.writing.batches import DeclaredRows
+from tracekit.writing.buffers import Memory
 from tracekit.writing.columns import not_repeated
 from tracekit.writing.contents import Contents
 from tracekit.writing.measuring import Written
 from tracekit.writing.teams import Team, stretches
+
+Wait = Callable[[], None]
+"""Returns when values have arrived, in whatever thread it is called."""
 
 
 class RowPutter:
@@ -43,17 +48,24 @@ class RowPutter:
         self._background = background
         self._team = team
 
-    def buffer(self, group: str) -> npt.NDArray[Any]:
+    def buffer(self, group: str, memory: Memory) -> npt.NDArray[Any]:
         """Give memory for one row of a kind; waits while too much is under way."""
         declared = self._contents.kind(group)
-        return self._background.buffers.lend(declared.rows.row_shape, declared.layout.dtype)
+        return self._background.buffers.lend(declared.rows.row_shape, declared.layout.dtype, memory)
 
     def stretches(self, group: str) -> list[range]:
         """Give the columns of a row that each process writes."""
         return stretches(self._team, self._contents.kind(group).layout)
 
     def put(
-        self, group: str, sample: int, values: npt.NDArray[Any], *, snapshot: int, committed: int
+        self,
+        group: str,
+        sample: int,
+        values: npt.NDArray[Any],
+        under_way: Sequence[Wait],
+        *,
+        snapshot: int,
+        committed: int,
     ) -> None:
         """Take the row of a kind for the snapshot to come, where so many are committed.
 
@@ -68,8 +80,8 @@ class RowPutter:
         check_row(f"{self._store.url}/{name}", declared, sample, values)
         declared.put.add(sample)
         repeated = declared.visit_of[sample] < committed
-        work = self._compare if repeated else self._write
-        self._background.do(Cargo(name, (group, sample)), partial(work, declared, sample), values)
+        work = partial(self._compare if repeated else self._write, declared, sample)
+        self._background.do(Cargo(name, (group, sample)), partial(_once_there, under_way, work), values)
 
     def _write(self, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:
         began = time.perf_counter()
@@ -82,6 +94,14 @@ class RowPutter:
     def _own(self, declared: DeclaredRows) -> range:
         """Give the columns that this process writes."""
         return stretches(self._team, declared.layout)[0 if self._team is None else self._team.rank]
+
+
+def _once_there(
+    under_way: Sequence[Wait], work: Callable[[npt.NDArray[Any]], None], values: npt.NDArray[Any]
+) -> None:
+    for wait in under_way:
+        wait()
+    work(values)
 
 
 def check_row(place: str, declared: DeclaredRows, sample: int, values: npt.NDArray[Any]) -> None:

@@ -18,12 +18,12 @@ from tracekit.schedule import Plan, Visit
 from tracekit.store import Durability, open_store
 from tracekit.writing.background import Cargo
 from tracekit.writing.batches import Checkpoint
-from tracekit.writing.buffers import QUEUE_BYTES
+from tracekit.writing.buffers import QUEUE_BYTES, Memory, plain_memory
 from tracekit.writing.committing import Committer, OnError
 from tracekit.writing.contents import Contents
 from tracekit.writing.ending import Status, end
 from tracekit.writing.following import follow, follow_on
-from tracekit.writing.putting import RowPutter
+from tracekit.writing.putting import RowPutter, Wait
 from tracekit.writing.refusing import refusals
 from tracekit.writing.starting import Beginning, begin, take_up
 from tracekit.writing.teams import Jointly, Team, leads
@@ -254,11 +254,12 @@ class TraceWriter:
         """
         self._contents.declare_series(series, labels or {})
 
-    def buffer(self, group: str) -> npt.NDArray[Any]:
+    def buffer(self, group: str, memory: Memory = plain_memory) -> npt.NDArray[Any]:
         """Give memory for one row of a kind, dims ([middle,] element), to be filled and then put.
 
         What is in it is arbitrary. It is used again once it has been written, so that recording takes no new
-        memory for each visit; waits while `queue_bytes` are under way.
+        memory for each visit; waits while `queue_bytes` are under way. `memory` makes so many bytes where
+        there are none to be used again.
 
         Raises
         ------
@@ -266,9 +267,11 @@ class TraceWriter:
             If the kind was not declared, or the store has refused something before.
         """
         self.check()
-        return self._rows.buffer(group)
+        return self._rows.buffer(group, memory)
 
-    def put_row(self, group: str, sample: int, values: npt.NDArray[Any]) -> None:
+    def put_row(
+        self, group: str, sample: int, values: npt.NDArray[Any], under_way: Sequence[Wait] = ()
+    ) -> None:
         """Put the row of a kind, dims ([middle,] element); it is written in the background.
 
         Parameters
@@ -280,6 +283,8 @@ class TraceWriter:
         values : array
             The row; the writer's from now on, and not copied. One that `buffer` gave must not be looked at
             again, any other must not be changed until its visit has been committed.
+        under_way : sequence of callable
+            What must be called before values are there to be read, in any thread.
 
         Raises
         ------
@@ -288,7 +293,7 @@ class TraceWriter:
             before.
         """
         self.check()
-        self._rows.put(group, sample, values, snapshot=self._next, committed=self.committed)
+        self._rows.put(group, sample, values, under_way, snapshot=self._next, committed=self.committed)
 
     def stretches(self, group: str) -> list[range]:
         """Give the columns of a row that each process of the team writes; one alone writes all of them."""
