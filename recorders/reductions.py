@@ -97,8 +97,11 @@ class Reductions:
 
     def fill(self, row: npt.NDArray[np.floating], tensors: Tensors, place: int) -> None:
         """Reduce the tensors; None stands for zeros."""
+        device = next((tensor.device for tensor in tensors if tensor is not None), None)
         pairs = zip(tensors, self._shapes, strict=True)
-        many = [torch.zeros(shape) if tensor is None else _plain(tensor) for tensor, shape in pairs]
+        many = [
+            torch.zeros(shape, device=device) if tensor is None else _plain(tensor) for tensor, shape in pairs
+        ]
         found = self._found(many, self.statistics, place)
         row[:] = np.concatenate([found[name].ravel() for name in self.statistics])
 

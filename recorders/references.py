@@ -56,5 +56,5 @@ class References:
         found = statistics.distances(tensors, copies)
         if follow:
             torch._foreach_copy_(copies, list(tensors))
-            self._carried.update(zip(keys, copies, strict=True))
+        self._carried.update(zip(keys, copies, strict=True))  # where a checkpoint had them in main memory
         return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,9 @@ import torch
 
 Many = Sequence[torch.Tensor]
 Floats = npt.NDArray[np.float64]
+
+LARGEST_COUNT = 1 << 24
+"""The largest number up to which float32 counts one by one."""
 
 CANCELLED = 0.5
 """Above this share of the mean square, the squared mean leaves too few digits of the variance."""
@@ -30,8 +34,9 @@ def deviations(tensors: Many, mean: Floats, norm: Floats) -> Floats:
     squares = norm**2 / counts(tensors)
     with np.errstate(invalid="ignore"):
         found = np.sqrt(np.maximum(squares - mean**2, 0))
-    for number in np.flatnonzero(mean**2 > CANCELLED * squares).tolist():
-        found[number] = float(tensors[number].std(correction=0))
+    cancelled = np.flatnonzero(mean**2 > CANCELLED * squares).tolist()
+    if cancelled:
+        found[cancelled] = gathered([tensors[number].std(correction=0) for number in cancelled])
     return found
 
 
@@ -59,8 +64,8 @@ def quantiles(tensors: Many, levels: Sequence[float]) -> Floats:
 
 def histograms(tensors: Many, n_bins: int, least: float, most: float) -> Floats:
     """Give shares of values in equal bins, dims (tensor, bin); those outside are in the outermost."""
-    found = [torch.histc(tensor.clamp(least, most), n_bins, least, most) for tensor in tensors]
-    return np.stack([bins.double().cpu().numpy() for bins in found]) / counts(tensors)[:, np.newaxis]
+    found = [_histogram(tensor, n_bins, least, most) for tensor in tensors]
+    return np.stack(found) / counts(tensors)[:, np.newaxis]
 
 
 def counts(tensors: Many) -> Floats:
@@ -73,8 +78,34 @@ def gathered(scalars: Sequence[torch.Tensor]) -> Floats:
     devices = {scalar.device for scalar in scalars}
     if len(devices) > 1:
         scalars = [scalar.cpu() for scalar in scalars]
-    found: Floats = torch.stack(list(scalars)).double().cpu().numpy()
+    found: Floats = torch.stack(list(scalars)).cpu().double().numpy()
     return found
+
+
+def _histogram(tensor: torch.Tensor, n_bins: int, least: float, most: float) -> Floats:
+    """Count values in bins, some at a time: float32, in which torch counts, knows no larger odd number."""
+    parts = torch.split(tensor.reshape(-1).clamp(least, most), LARGEST_COUNT)
+    with _in_any_order():
+        bins = [torch.histc(part, n_bins, least, most).cpu().double() for part in parts]
+    found: Floats = torch.stack(bins).sum(0).numpy()
+    return found
+
+
+@contextmanager
+def _in_any_order() -> Iterator[None]:
+    """Let a GPU count in whatever order it likes, which torch refuses where all is to repeat bit by bit.
+
+    Counts are whole numbers, and exact.
+    """
+    if not torch.are_deterministic_algorithms_enabled():
+        yield
+        return
+    only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(True, warn_only=only_warns)
 
 
 def _quantiles(tensor: torch.Tensor, levels: Sequence[float]) -> Floats:
@@ -82,6 +113,6 @@ def _quantiles(tensor: torch.Tensor, levels: Sequence[float]) -> Floats:
     places = np.asarray(levels) * (len(ordered) - 1)
     below, above = np.floor(places).astype(np.int64), np.ceil(places).astype(np.int64)
     low, high = (
-        ordered[torch.from_numpy(at).to(ordered.device)].double().cpu().numpy() for at in (below, above)
+        ordered[torch.from_numpy(at).to(ordered.device)].cpu().double().numpy() for at in (below, above)
     )
     return np.asarray(low + (high - low) * (places - below))

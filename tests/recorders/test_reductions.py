@@ -16,6 +16,7 @@ from tracekit.format.schema import Field, Rows
 from tracekit.training import parse_configuration, prepare, restore, train
 from tracekit.training.checkpoints import Checkpoints
 
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 LEVELS, BINS = (0.1, 0.5, 1.0), (8, -2.0, 2.0)
 ALL = {"kind": "reductions", "statistics": STATISTICS, "quantiles": LEVELS, "histogram": BINS}
 TOY = {"tasks": {"kind": "toy", "n_tasks": 3, "inputs": 7, "outputs": 5}, "training": {"epochs": 3}}
@@ -71,6 +72,31 @@ def test_every_statistic_is_that_of_its_slow_twin(dtype):
             np.testing.assert_allclose(found[name][number], expected, rtol=2e-5, atol=2e-7, err_msg=name)
 
 
+def test_more_values_in_a_bin_than_float32_counts_are_counted():
+    n = (1 << 24) + 3
+    values = torch.full((n + 5,), 0.25)
+    values[n:] = 1.5
+    found = filled([values], ["histogram"])["histogram"][0]
+    assert (found * (n + 5)).round().tolist() == [0, 0, 0, 0, n, 0, 0, 5]
+
+
+def test_counting_is_allowed_where_all_else_is_to_repeat_itself(monkeypatch):
+    seen, histc = [], torch.histc
+
+    def counting(*arguments):
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return histc(*arguments)
+
+    monkeypatch.setattr(torch, "histc", counting)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        filled([torch.randn(9)], ["histogram"])
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert seen == [False]
+
+
 @pytest.mark.parametrize("cuts", [(0, 0, 400), (0, 1, 399, 400), (0, 130, 400, 400)])
 def test_parts_of_a_tensor_combine_to_its_statistics(cuts):
     x = 1 + 1e-3 * np.random.default_rng(0).standard_normal(400)  # a mean far above the deviation
@@ -89,6 +115,25 @@ def test_a_tensor_that_is_not_there_counts_as_zeros():
     row = np.empty(declared.row_shape)
     form.fill(row, [torch.tensor([3.0, 4.0]), None], 0)
     assert row.tolist() == [5, 0, 4, 0]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_references_of_a_checkpoint_go_to_where_the_tensors_are(device):
+    rows = Rows("weights", (Field("a", (2,)),), (0, 1))
+    run = SimpleNamespace(carried={"weights/distance_from_start/0/0": torch.zeros(2)}, snapshots=1)
+    form = Reductions(["distance_from_start"])
+    row = np.empty(form.declare(rows, run).row_shape)
+    form.fill(row, [torch.tensor([3.0, 4.0], device=device)], 0)
+    assert row.tolist() == [5]
+    assert {tensor.device.type for tensor in run.carried.values()} == {device}
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_statistics_on_every_device(device):
+    tensors = [torch.randn(70, 3), 1 + 1e-3 * torch.randn(400)]
+    for name, values in filled([tensor.to(device) for tensor in tensors], STATISTICS[:8]).items():
+        for tensor, found in zip(tensors, values, strict=True):
+            np.testing.assert_allclose(found, slow(tensor.double().numpy())[name], rtol=2e-5, atol=2e-7)
 
 
 def test_values_that_are_no_numbers_show():
