@@ -164,12 +164,13 @@ def _click_type(hint: Any) -> Any:
 
 
 def _opened(analysis: Analysis, runs: tuple[str, ...]) -> list[xr.DataTree]:
+    from tracekit.cli.progress import tracked
     from tracekit.reading.opening import open_trace
 
     fewest, most = analysis.n_traces
     if len(runs) < fewest or (most is not None and len(runs) > most):
         raise click.UsageError(f"{analysis.name} takes {_count(fewest, most)}, found {len(runs)}")
-    traces = [open_trace(run) for run in runs]
+    traces = [open_trace(run) for run in tracked("opening runs", runs, len(runs))]
     for trace in traces:
         if trace.attrs["snapshots_committed"] == 0:
             raise AnalysisError(f"{trace.attrs['path']}: the trace is empty, no visit has been committed yet")

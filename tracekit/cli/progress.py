@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,6 +19,8 @@ from rich.text import Text
 
 from tracekit.protocols import Evaluation, Run
 from tracekit.schedule import Update, Visit
+
+Thing = TypeVar("Thing")
 
 
 class RunProgress:
@@ -49,8 +54,12 @@ class RunProgress:
         self._bar.stop()
 
 
-def bar() -> Progress:
-    """Give a progress bar on the error stream, which leaves the output to the numbers."""
+def bar(*, transient: bool = False) -> Progress:
+    """Give a progress bar on the error stream, which leaves the output to the numbers.
+
+    A transient one leaves nothing behind: nothing on a terminal when it ends, and nothing in a file at all.
+    """
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -58,8 +67,19 @@ def bar() -> Progress:
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        transient=transient,
+        disable=transient and not console.is_terminal,
     )
+
+
+def tracked(what: str, things: Iterable[Thing], total: int) -> Iterator[Thing]:
+    """Give things on, and show on a terminal how many there were; nothing is left of it at the end."""
+    with bar(transient=True) as progress:
+        task = progress.add_task(what, total=total, note="")
+        for thing in things:
+            yield thing
+            progress.advance(task)
 
 
 def waiting(what: str) -> Status:

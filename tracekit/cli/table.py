@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ DEFAULT_METRICS = ("recovery", "final-recovery", "forgetting", "final-loss")
     help="Also write to a file: .csv, .parquet or .tex; may be given several times.",
 )
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
-@click.option("--skip-damaged", is_flag=True, help="Leave out runs that cannot be opened, and name them.")
+@click.option("--skip-damaged", is_flag=True, help="Leave out what is damaged, and name it.")
 @SCHEDULER
 @FRESH
 @NO_CACHE
@@ -67,6 +68,7 @@ def table(
       tracekit table runs/*.zarr --by model_size --metric recovery --metric forgetting --out table.tex
     """
     from tracekit.cli.computing import computing
+    from tracekit.cli.progress import tracked
     from tracekit.collection.numbers import numbers_of_runs
     from tracekit.collection.tables import ENDINGS, summary, write_table
 
@@ -74,7 +76,14 @@ def table(
         require_ending(file, ENDINGS)
     chosen = [plugins.load("tracekit.metrics", name) for name in dict.fromkeys(metrics or DEFAULT_METRICS)]
     with computing(scheduler):
-        numbers = numbers_of_runs(runs, chosen, skip_damaged=skip_damaged, kept=not no_cache, fresh=fresh)
+        numbers = numbers_of_runs(
+            runs,
+            chosen,
+            skip_damaged=skip_damaged,
+            kept=not no_cache,
+            fresh=fresh,
+            shown=partial(tracked, "opening runs"),
+        )
     found = summary(numbers, [name.strip() for name in by.split(",") if name.strip()])
     for file in files:
         write_table(found, file)

@@ -10,12 +10,13 @@ from typing import Any
 
 import xarray as xr
 
-from tracekit.collection.opening import THREADS, OpenedRun, open_runs, tree_of
+from tracekit.collection.damage import damage_in
+from tracekit.collection.opening import THREADS, OpenedRun, Shown, open_runs, refusal, tree_of
 from tracekit.collection.tables import run_numbers
 from tracekit.derived.identity import Identity, code_of, source_of
 from tracekit.derived.places import places
 from tracekit.derived.storing import find, keep
-from tracekit.errors import TraceError
+from tracekit.errors import DamagedTraceError, TraceError
 from tracekit.format.validation import NOT_KINDS
 from tracekit.plugins import suggestion
 from tracekit.protocols import Metric
@@ -49,6 +50,7 @@ def numbers_of_runs(
     skip_damaged: bool = False,
     kept: bool = True,
     fresh: bool = False,
+    shown: Shown | None = None,
 ) -> xr.Dataset:
     """Give one number for each run and metric, with the runs' configurations as coordinates.
 
@@ -62,11 +64,14 @@ def numbers_of_runs(
     metrics : sequence of Metric
         What to measure.
     skip_damaged : bool
-        Leave out runs that cannot be opened, instead of refusing all.
+        Leave out runs that cannot be opened, instead of refusing all; the numbers of runs in which what is
+        measured is damaged are NaN, and these runs are named in the attribute `damaged`.
     kept : bool
         Take numbers that are kept, and keep those that are measured.
     fresh : bool
         Measure all runs, and keep their numbers anew.
+    shown : callable, optional
+        Is given the runs as they are opened and how many there will be, and gives them on: a progress bar.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def numbers_of_runs(
     Raises
     ------
     TraceError
-        If runs cannot be opened, or none holds the kind that a metric needs.
+        If runs cannot be opened or read (each is named), or none holds the kind that a metric needs.
 
     Examples
     --------
@@ -91,7 +96,7 @@ def numbers_of_runs(
     >>> numbers["recovery"].values, numbers["order"].values.tolist()
     (array([0.5, 0.5]), ['cyclic', 'shuffled'])
     """
-    opened, left_out = open_runs(paths, kinds=(), skip_damaged=skip_damaged)
+    opened, left_out = open_runs(paths, kinds=(), skip_damaged=skip_damaged, shown=shown)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="tracekit-numbers") as pool:
         runs = list(pool.map(_described, opened))
         if kept and not fresh:
@@ -139,15 +144,38 @@ def _measure_missing(
         run.numbers |= {metric.name: math.nan for metric in metrics}
     begun = {run.path: run for run in missing if run.source["committed"]}
     if begun:
-        opened, left_out = open_runs(list(begun), kinds=[kind], skip_damaged=skip_damaged)
+        opened, _ = open_runs(list(begun), kinds=[kind], skip_damaged=skip_damaged)
         for each in opened:
             begun[each.path].damaged = each.facts.get("damaged")
-        if any(kind in each.nodes for each in opened):
-            _measure(run_numbers(tree_of(opened, left_out), metrics), begun)
+        _measure([each for each in opened if kind in each.nodes], begun, metrics, skip_damaged=skip_damaged)
     _require_kind(kind, runs)
 
 
-def _measure(numbers: xr.Dataset, runs: Mapping[str, _Run]) -> None:
+def _measure(
+    opened: Sequence[OpenedRun], runs: Mapping[str, _Run], metrics: Sequence[Metric], *, skip_damaged: bool
+) -> None:
+    """Measure runs together; where their values are damaged, name these runs, and skip or refuse them."""
+    try:
+        _measure_together(opened, runs, metrics)
+    except DamagedTraceError:
+        failed = damage_in(opened, metrics[0].kind)
+        if not failed:
+            raise
+        if not skip_damaged:
+            raise refusal(failed, len(opened), "read") from None
+        for path, error in failed.items():
+            runs[path].damaged = {metrics[0].kind: str(error)}
+        _measure_together([each for each in opened if each.path not in failed], runs, metrics)
+
+
+def _measure_together(
+    opened: Sequence[OpenedRun], runs: Mapping[str, _Run], metrics: Sequence[Metric]
+) -> None:
+    if opened:
+        _take_over(run_numbers(tree_of(opened, {}), metrics), runs)
+
+
+def _take_over(numbers: xr.Dataset, runs: Mapping[str, _Run]) -> None:
     """Take over what was measured; the number of a run that is damaged is not one to keep."""
     for place, path in enumerate(numbers["path"].values):
         run = runs[path]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,8 @@ from tracekit.store import open_store
 
 THREADS = 8
 MOST_NAMED = 20
+Shown = Callable[[Iterable["OpenedRun"], int], Iterable["OpenedRun"]]
+"""Gives what it is given, and shows how far it is; the number says how many there will be."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def open_traces(
     kinds : collection of str, optional
         Which kinds are opened, such as `["losses"]`, which is much faster than all of them.
     skip_damaged : bool
-        Leave out runs that cannot be opened, and damaged kinds of others, instead of refusing all.
+        Leave out runs that cannot be opened, and damaged kinds of others, instead of refusing all. Values
+        are not read by opening: damage in these is an error where they are computed, which names the file.
 
     Returns
     -------
@@ -100,15 +103,17 @@ def open_runs(
     *,
     kinds: Collection[str] | None,
     skip_damaged: bool,
+    shown: Shown | None = None,
 ) -> tuple[list[OpenedRun], dict[str, str]]:
     """Open each of many traces; gives those that could be opened, and why others were left out."""
     found = find_traces(paths)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="tracekit-opener") as pool:
-        opened = list(pool.map(lambda path: _open(path, kinds, skip_damaged=skip_damaged), found))
+        opening = pool.map(lambda path: _open(path, kinds, skip_damaged=skip_damaged), found)
+        opened = list(opening if shown is None else shown(opening, len(found)))
     failed = {run.path: run.problem for run in opened if run.problem is not None}
     good = [run for run in opened if run.problem is None]
     if failed and (not skip_damaged or not good):
-        raise _refusal(failed, len(opened))
+        raise refusal(failed, len(opened), "opened")
     return good, {path: str(problem) for path, problem in failed.items()}
 
 
@@ -167,8 +172,8 @@ def _progress(facts: Mapping[str, Any]) -> str:
     return f"{facts['status']}: {facts['snapshots_committed']}{of} snapshots"
 
 
-def _refusal(failed: Mapping[str, TraceError], n_runs: int) -> TraceError:
-    """Give one error that names every run that cannot be opened."""
+def refusal(failed: Mapping[str, TraceError], n_runs: int, verb: str) -> TraceError:
+    """Give one error that names every run that cannot be opened, or read."""
     lines = [f"  {_named(path, error)}" for path, error in list(failed.items())[:MOST_NAMED]]
     if len(failed) > MOST_NAMED:
         lines.append(f"  … and {len(failed) - MOST_NAMED} more")
@@ -176,7 +181,7 @@ def _refusal(failed: Mapping[str, TraceError], n_runs: int) -> TraceError:
         TraceNotFoundError if all(isinstance(e, TraceNotFoundError) for e in failed.values()) else TraceError
     )
     advice = "" if len(failed) == n_runs else " (skip_damaged=True, or --skip-damaged, leaves them out)"
-    return kind("\n".join([f"{len(failed)} of {n_runs} runs cannot be opened{advice}:", *lines]))
+    return kind("\n".join([f"{len(failed)} of {n_runs} runs cannot be {verb}{advice}:", *lines]))
 
 
 def _named(path: str, error: TraceError) -> str:

@@ -1,5 +1,6 @@
 """Numbers of runs are measured once, and measured again when code or data change."""
 
+import re
 import shutil
 
 import numpy as np
@@ -90,6 +91,29 @@ def test_a_kind_that_has_gone_is_not_taken_for_one_that_was_never_recorded(folde
         found = numbers_of_runs(f"{folder}/*.zarr", METRICS, skip_damaged=True)
         assert np.isnan(found["recovery"].values).tolist() == [False, False, True, False]
         assert list(found.attrs["damaged"]) == ["2"]
+
+
+def damage(run):
+    (run / "losses" / "eval_loss" / "c" / "0" / "0").write_bytes(b"not what was written")
+
+
+def test_damaged_values_are_refused_with_the_name_of_every_run_that_holds_some(folder):
+    damage(folder / "1.zarr")
+    damage(folder / "3.zarr")
+    with pytest.raises(TraceError, match=r"2 of 4 runs cannot be read .*--skip-damaged") as caught:
+        numbers_of_runs(f"{folder}/*.zarr", METRICS)
+    assert re.findall(r"(\d)\.zarr/losses/eval_loss", str(caught.value)) == ["1", "3"]
+
+
+def test_damaged_values_are_skipped_and_named_and_never_kept(folder):
+    whole = numbers_of_runs(f"{folder}/*.zarr", METRICS, kept=False)
+    damage(folder / "2.zarr")
+    for _ in range(2):  # of the second time, only the damaged one is measured
+        found = numbers_of_runs(f"{folder}/*.zarr", METRICS, skip_damaged=True)
+        same(found.drop_sel(run="2"), whole.drop_sel(run="2"))
+        assert all(np.isnan(found[metric.name].sel(run="2")) for metric in METRICS)
+        assert "2.zarr/losses/eval_loss" in found.attrs["damaged"]["2"]["losses"]
+    assert [result.name for result in list_derived(folder / "2.zarr")] == []
 
 
 def test_a_kind_that_no_run_holds_is_named(folder):
