@@ -82,8 +82,9 @@ def record_run(
         run = prepare(configuration)
         if resume:
             run = restore(run, path)
-        elif not ignore_space:
-            require_space(planned_kinds(run, make_recorders(configuration)), path)
+        else:
+            planned = planned_kinds(run, make_recorders(configuration))  # before anything is replaced
+            require_space(() if ignore_space else planned, path)
     settings["queue_bytes"] = configuration.recording.queue_bytes
     recording = Recording(path, make_recorders(configuration), resume=resume, **settings)
     try:

@@ -201,7 +201,7 @@ def _clear(store: Store, overwrite: bool, force_claim: bool) -> int:
     if not store.exists() or (list(store.children()) == [COMMIT_KEY] and read_marker(store) is None):
         return 0  # nothing, or the claim of a writer that was killed before it made anything
     document = store.get(METADATA) or b""
-    if overwrite and f'"format": "{FORMAT}"'.encode() in document:
+    if f'"format": "{FORMAT}"'.encode() in document and (overwrite or _is_empty(store)):
         take_claim(store, force=force_claim)
         marker = read_marker(store)
         store.delete()
@@ -214,3 +214,9 @@ def _clear(store: Store, overwrite: bool, force_claim: bool) -> int:
     raise TraceExistsError(
         f"{store.url}: there is something here already, which is no trace; choose another path, or delete it"
     )
+
+
+def _is_empty(store: Store) -> bool:
+    """Say whether a trace holds nothing, as one does whose run failed before its first commit."""
+    marker = read_marker(store)
+    return marker is not None and marker.committed == 0

@@ -125,7 +125,7 @@ class TraceWriter:
         Raises
         ------
         TraceExistsError
-            If there is something at the path already.
+            If there is something at the path already, but for a trace in which nothing is committed.
         TraceInUseError
             If another process writes it.
         """

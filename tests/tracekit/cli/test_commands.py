@@ -26,6 +26,9 @@ recorders:
 """
 
 
+PIPED = {"capture_output": True, "text": True}
+
+
 @pytest.fixture
 def runs(tmp_path):
     """Two traces that differ in their order and in what they say of the size of the model."""
@@ -253,6 +256,21 @@ def test_nothing_is_overwritten(monkeypatch, capsys, tmp_path, runs):
     assert open_trace(runs[0]).attrs["snapshots_committed"] == 17
     call("train", tmp_path / "toy.yaml", "--out", runs[0], "--overwrite")
     assert open_trace(runs[0]).attrs["snapshots_committed"] == 13
+
+
+def test_a_failed_set_up_costs_nothing(monkeypatch, capsys, tmp_path, runs):
+    (tmp_path / "toy.yaml").write_text(TOY)
+    wrong = ("train", tmp_path / "toy.yaml", "recorders=[{kind: weights, select: nosuch}]", "--ignore-space")
+    assert "no parameter matches" in fails(monkeypatch, capsys, *wrong, "--out", runs[0], "--overwrite")
+    assert open_trace(runs[0]).attrs["snapshots_committed"] == 17
+    assert "no parameter matches" in fails(monkeypatch, capsys, *wrong, "--out", tmp_path / "new.zarr")
+    assert not (tmp_path / "new.zarr").exists()
+
+
+def test_it_runs_as_a_module(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "tracekit", "show", tmp_path / "absent.zarr"], **PIPED)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is nothing here" in done.stderr
 
 
 def test_bad_paths_and_names(monkeypatch, capsys, tmp_path, runs):

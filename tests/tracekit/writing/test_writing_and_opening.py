@@ -6,7 +6,7 @@ import xarray as xr
 import zarr
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter, flat, kinds, open_trace
-from tracekit.errors import TraceError, TraceExistsError, TraceWriteError
+from tracekit.errors import TraceError, TraceExistsError, TraceInUseError, TraceWriteError
 from tracekit.format.layout import METADATA
 from tracekit.store import LocalStore
 from tracekit.testing.written import write_example_trace
@@ -143,6 +143,15 @@ def test_a_second_trace_does_not_overwrite_the_first(tmp_path):
         record(path)
     record(path, overwrite=True).close()
     assert open_trace(path)["losses"].sizes["task"] == 2
+
+
+def test_a_trace_in_which_nothing_was_committed_makes_room_once_its_writer_is_gone(tmp_path):
+    first = TraceWriter.create(tmp_path / "run.zarr", PLAN)
+    with pytest.raises(TraceInUseError, match=r"run\.zarr"):
+        TraceWriter.create(tmp_path / "run.zarr", PLAN)
+    first.close("failed")
+    record(tmp_path / "run.zarr").close()
+    assert open_trace(tmp_path / "run.zarr").attrs["snapshots_committed"] > 0
 
 
 def test_overwrite_deletes_traces_only(tmp_path):
