@@ -1,4 +1,4 @@
-"""A GPT-NeoX, small or as large as Pythia 160M, that is trained step by step, for `recording.py`."""
+"""A GPT-NeoX, small or as large as Pythia 160M or 1B, that is trained step by step, for benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 TOKENS = 512
 Tensors = dict[str, torch.Tensor]
-SIZES: Mapping[str, tuple[int, ...]] = {"5m": (1024, 256, 6, 4), "160m": (50304, 768, 12, 12)}
+SIZES: Mapping[str, tuple[int, ...]] = {
+    "5m": (1024, 256, 6, 4),
+    "160m": (50304, 768, 12, 12),
+    "1b": (50304, 2048, 16, 8),
+}
 """Words, width, layers and heads."""
 
 
@@ -19,11 +23,13 @@ class Training:
 
     Parameters
     ----------
-    size : {"5m", "160m"}
+    size : {"5m", "160m", "1b"}
         Number of parameters.
+    device : str
+        Where it is trained.
     """
 
-    def __init__(self, size: str) -> None:
+    def __init__(self, size: str, device: str = "cpu") -> None:
         torch.manual_seed(0)
         vocabulary, width, layers, heads = SIZES[size]
         settings = GPTNeoXConfig(
@@ -35,9 +41,9 @@ class Training:
             max_position_embeddings=TOKENS,
             use_cache=False,
         )
-        self.model = GPTNeoXForCausalLM(settings)
+        self.model = GPTNeoXForCausalLM(settings).to(device)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01)
-        self.tokens = torch.randint(0, vocabulary, (1, TOKENS))
+        self.tokens = torch.randint(0, vocabulary, (1, TOKENS)).to(device)
 
     def backward(self) -> None:
         """Compute loss and gradients."""
@@ -63,5 +69,5 @@ class Training:
         """Give the checksum of all weights."""
         digest = hashlib.sha256()
         for parameter in self.model.parameters():
-            digest.update(parameter.detach().numpy().tobytes())
+            digest.update(parameter.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
