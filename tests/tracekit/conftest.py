@@ -1,4 +1,4 @@
-"""An object-store server on this machine, and places for traces in every kind of store."""
+"""Object-store servers on this machine, and places for traces in every kind of store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from google_storage import GoogleStorage
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -122,11 +123,28 @@ def s3(object_server) -> str:
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(scope="session")
+def google_storage() -> Iterator[GoogleStorage]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    storage = GoogleStorage()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", storage.endpoint)
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield storage
+    storage.stop()
+
+
+@pytest.fixture
+def gs(google_storage) -> str:
+    """A place in a bucket that no other test uses, on a server that tells objects by generations."""
+    return f"gs://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["local", "memory", "s3", "gs"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place of every kind of store, to put traces under."""
-    if request.param == "s3":
-        return request.getfixturevalue("s3")
+    if request.param in ("s3", "gs"):
+        return request.getfixturevalue(request.param)
     return f"memory://{uuid.uuid4().hex}" if request.param == "memory" else f"{tmp_path}/traces"
 
 

@@ -1,4 +1,4 @@
-"""Writing to a file what comes in pieces: many of them with each call of the system."""
+"""What comes in pieces, and goes to a store many of them at a time."""
 
 from __future__ import annotations
 
@@ -49,3 +49,15 @@ def _beyond(pieces: list[memoryview], n_bytes: int) -> list[memoryview]:
         if skipped < len(piece):
             rest.append(piece[skipped:])
     return rest
+
+
+def joined(pieces: Iterable[Buffer], n_bytes: int) -> Iterator[bytes]:
+    """Join pieces to parts of so many bytes or a little more; the last one has less."""
+    part: list[Buffer] = []
+    for piece in pieces:
+        part.append(piece)
+        if sum(map(len, part)) >= n_bytes:
+            yield b"".join(part)
+            part = []
+    if part:
+        yield b"".join(part)

@@ -18,6 +18,7 @@ from tracekit.store.base import Buffer
 from tracekit.store.clients import client_of
 from tracekit.store.explaining import explained, names_no_bucket
 from tracekit.store.objects import Ranges, StoredObject
+from tracekit.store.pieces import joined
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, PutMode, PutResult, SuffixRange, UpdateVersion
@@ -33,9 +34,10 @@ class RemoteStore:
     """A prefix in a bucket of S3, of anything that speaks its protocol, or of Google Cloud Storage.
 
     Credentials, region and endpoint come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`; `GOOGLE_APPLICATION_CREDENTIALS`), then from a
-    profile of `~/.aws` (`AWS_PROFILE`), and are never pickled. Plain HTTP is for endpoints on this machine,
-    or where `AWS_ALLOW_HTTP=true`.
+    `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`; `GOOGLE_APPLICATION_CREDENTIALS`,
+    `GOOGLE_BASE_URL`, `STORAGE_EMULATOR_HOST`), then from a profile of `~/.aws` (`AWS_PROFILE`), and are
+    never pickled. Plain HTTP is for endpoints on this machine, or where `AWS_ALLOW_HTTP=true` or
+    `GOOGLE_ALLOW_HTTP=true`.
 
     A `put` is atomic and durable on return: one request up to 32 MiB, a multipart upload above, which appears
     when it is complete (one cut off leaves parts that a lifecycle rule of the bucket should clear). A `get`
@@ -96,7 +98,7 @@ class RemoteStore:
 
     def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
         """Put an object, of which a few parts of 32 MiB are in memory at a time."""
-        parts = _joined(pieces, PART_BYTES)
+        parts = joined(pieces, PART_BYTES)
         first, second = next(parts, b""), next(parts, None)
         # what is handed over as an iterator takes three requests or more, however small it is
         self._put(key, first if second is None else itertools.chain((first, second), parts))
@@ -134,7 +136,7 @@ class RemoteStore:
         Up to 32 MiB the put is conditional. A multipart upload cannot be: what is there is looked at once
         more before the last part is sent.
         """
-        parts = _joined(pieces, PART_BYTES)
+        parts = joined(pieces, PART_BYTES)
         first, second = next(parts, b""), next(parts, None)
         with self._explaining(key):
             try:
@@ -162,15 +164,13 @@ class RemoteStore:
 
     def remove(self, key: str) -> None:
         """Remove an object, if it is there."""
-        with self._explaining(key):
-            obstore.delete(self._client, [key])
+        self._removed([key])
 
     def remove_tree(self, prefix: str) -> None:
-        """Remove every object under a prefix, up to a thousand with each request."""
-        with self._explaining(prefix):
-            found = [item["path"] for part in obstore.list(self._client, prefix) for item in part]
-            if found:
-                obstore.delete(self._client, found)
+        """Remove every object under a prefix; up to a thousand with each request, where the server can."""
+        while found := self._all_under(prefix):
+            if self._removed(found):
+                return
 
     def sweep(self) -> None:
         """Do nothing: a put that is cut off leaves nothing behind."""
@@ -212,6 +212,21 @@ class RemoteStore:
             return (await obstore.head_async(self._client, key))["e_tag"]
         except FileNotFoundError:
             return None
+
+    def _removed(self, keys: list[str]) -> bool:
+        """Remove objects; say whether it went through, or stopped at one that was gone (not on S3)."""
+        with self._explaining(keys[0]):
+            try:
+                obstore.delete(self._client, keys)
+            except FileNotFoundError as error:
+                if names_no_bucket(error):
+                    raise
+                return False
+        return True
+
+    def _all_under(self, prefix: str) -> list[str]:
+        with self._explaining(prefix):
+            return [item["path"] for part in obstore.list(self._client, prefix) for item in part]
 
     def _get(self, key: str, asked: ByteRange | None) -> bytes | None:
         try:
@@ -268,18 +283,6 @@ def _seen(version: str) -> UpdateVersion:
     """Give what makes a put fail if another object has come in the place of the one that was seen."""
     known: UpdateVersion = json.loads(version)
     return known
-
-
-def _joined(pieces: Iterable[Buffer], n_bytes: int) -> Iterator[bytes]:
-    """Join pieces to parts of so many bytes or a little more; the last one has less."""
-    part: list[Buffer] = []
-    for piece in pieces:
-        part.append(piece)
-        if sum(map(len, part)) >= n_bytes:
-            yield b"".join(part)
-            part = []
-    if part:
-        yield b"".join(part)
 
 
 def _cut(data: bytes | None, asked: ByteRange | None) -> bytes | None:

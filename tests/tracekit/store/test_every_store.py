@@ -12,12 +12,12 @@ from tracekit.store import open_store, remote
 from tracekit.store.filesystems import FilesystemStore
 
 
-@pytest.fixture(params=["local", "memory", "s3", "fsspec"])
+@pytest.fixture(params=["local", "memory", "s3", "gs", "fsspec"])
 def store(request, tmp_path):
     if request.param == "fsspec":
         return FilesystemStore(f"memory://{uuid.uuid4().hex}")
-    if request.param == "s3":
-        return open_store(request.getfixturevalue("s3") + "/store")
+    if request.param in ("s3", "gs"):
+        return open_store(request.getfixturevalue(request.param) + "/store")
     url = f"{tmp_path}/store" if request.param == "local" else f"memory://{uuid.uuid4().hex}"
     return open_store(url)
 

@@ -150,9 +150,11 @@ def test_a_late_put_of_a_writer_that_was_taken_over_is_lost(path, keys, arrives)
     check(path, "complete")
 
 
+@pytest.mark.parametrize("provider", ["s3", "gs"])
 @each_kind
-def test_so_it_is_on_an_object_store(s3, keys):
-    test_a_late_put_of_a_writer_that_was_taken_over_is_lost(f"{s3}/run.zarr", keys, TAKEN_OVER_AT + 1)
+def test_so_it_is_on_an_object_store(request, provider, keys):
+    path = request.getfixturevalue(provider) + "/run.zarr"
+    test_a_late_put_of_a_writer_that_was_taken_over_is_lost(path, keys, TAKEN_OVER_AT + 1)
 
 
 @each_kind
