@@ -151,6 +151,11 @@ def _parse_form(form: Any) -> Form:
         return _make(form, {})
     if isinstance(form, Mapping):
         return _make(form.get("kind"), {key: value for key, value in form.items() if key != "kind"})
+    if isinstance(form, type) or not (hasattr(form, "declare") and hasattr(form, "fill")):
+        raise ConfigurationError(
+            "keep: expected the name of a form, a mapping with its kind, or an object with the methods "
+            f"declare and fill, found {form!r}"
+        )
     made: Form = form
     return made
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from recorders.model_groups import GROUPS, modules_of, parameters_of
+from tracekit.callables import require_takes
 from tracekit.errors import ConfigurationError
 from tracekit.patterns import Expand, choose, expand_pattern
 
@@ -66,6 +67,7 @@ def _select(things: Mapping[str, Thing], selection: Selection, what: str, expand
     if not callable(selection):
         names = choose(tuple(things), selection, what=what, error=ConfigurationError, expand=expand)
         return {name: things[name] for name in names}
+    require_takes(selection, ("name", what), what=f"the callable that chooses {what}s")
     chosen = {name: thing for name, thing in things.items() if selection(name, thing)}
     if not chosen:
         raise ConfigurationError(

@@ -74,8 +74,8 @@ def _indices(updates: Updates) -> frozenset[int] | None:
         return frozenset((0,))
     if updates == "all":
         return None
-    good = not isinstance(updates, str) and all(type(index) is int and index >= 0 for index in updates)
-    if not good or not updates:
+    listed = isinstance(updates, Iterable) and not isinstance(updates, str)
+    if not listed or not updates or any(type(index) is not int or index < 0 for index in updates):
         raise ConfigurationError(
             f"updates: expected 'first', 'all' or a list of indices from 0, such as [0, 9]; found {updates!r}"
         )

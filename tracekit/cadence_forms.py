@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from tracekit.cadences import AllOf, AnyOf, Around, At, Calling, Epochs, Every, Exactly, LogSpaced, When
+from tracekit.callables import require_takes
 from tracekit.errors import ConfigurationError
 from tracekit.plugins import suggestion
 from tracekit.schedule import Cadence
@@ -53,8 +54,12 @@ def parse_when(form: WhenForm) -> When:
     if isinstance(form, Sequence) and not isinstance(form, str):
         return AnyOf(_parse_parts(form, "a list"))
     if callable(form):
+        require_takes(form, ("visit",), what="when")
         return Calling(form)
-    raise ConfigurationError(f"when: expected a number, a list or a mapping, found {form!r}")
+    raise ConfigurationError(
+        f"when: expected a number, a list or a mapping, found {form!r}; write {{every: 4}}, say, or "
+        "from Python give a callable as it is"
+    )
 
 
 def _parse_mapping(form: Mapping[str, Any]) -> When:

@@ -337,3 +337,26 @@ def test_a_loop_resumes_from_its_checkpoint(tmp_path):
             np.testing.assert_array_equal(values, found[group][name])
     assert found["weights"].position.values.tolist() == [-1, 0, 1, 0, 1, 0, 1, 0]
     np.testing.assert_array_equal(found["losses"].update_visit, expected["losses"].update_visit)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: WeightRecorder, r"found <class .*WeightRecorder'>; write WeightRecorder\(…\)"),
+        (lambda: "weights", "expected objects that record, found 'weights'"),
+        (
+            lambda: WeightRecorder(select=lambda name: True),
+            r"a callable of \(name, parameter\)",
+        ),
+        (lambda: WeightRecorder(keep=dict), "keep: expected the name of a form, .* found <class 'dict'>"),
+        (lambda: GradientRecorder(updates=lambda update: True), "updates: expected 'first', 'all' or a list"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_in_words(tmp_path, make, message):
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters())
+    with (
+        pytest.raises(ConfigurationError, match=message),
+        record(model, optimizer, tmp_path / "run.zarr", recorders=[make()]),
+    ):
+        pass

@@ -107,6 +107,8 @@ def test_what_needs_the_end_refuses_a_run_without_one(form):
         (0, "expected 1 visit or more, found 0"),
         (True, "expected a whole number, found True"),
         ("often", "expected a number, a list or a mapping, found 'often'"),
+        ("lambda visit: True", "from Python give a callable as it is"),
+        (lambda: True, r"expected a callable of \(visit\), found <lambda>\(\)"),
         ({"evry": 3}, "no cadence 'evry': did you mean 'every'"),
         ({"every": 2, "epochs": [1]}, "expected one of .* found every, epochs"),
         ({"ends": False}, "expected one of .* found none"),

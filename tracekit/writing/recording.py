@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from tracekit.errors import TraceWriteError
+from tracekit.errors import ConfigurationError, TraceWriteError
 from tracekit.format.codecs import CodecName
 from tracekit.protocols import Evaluation, Recorder, Run
 from tracekit.schedule import Update, Visit
@@ -61,7 +61,7 @@ class Recording:
     ) -> None:
         self.path = path
         self._team = team
-        self._recorders = tuple(recorders)
+        self._recorders = tuple(_checked(recorder) for recorder in recorders)
         self._settings: dict[str, Any] = {
             "codec": codec,
             "durability": durability,
@@ -176,6 +176,13 @@ class Recording:
         """Raise what has gone wrong in the background, or that this is a fork of the process that records."""
         if self._trace is not None:
             self._trace.check()
+
+
+def _checked(recorder: Recorder) -> Recorder:
+    if isinstance(recorder, type) or not (hasattr(recorder, "start") and hasattr(recorder, "stop")):
+        called = f"; write {recorder.__name__}(…)" if isinstance(recorder, type) else ""
+        raise ConfigurationError(f"recorders: expected objects that record, found {recorder!r}{called}")
+    return recorder
 
 
 def _milliseconds(seconds: Sequence[float]) -> list[float]:
