@@ -60,8 +60,8 @@ def record(
     snapshots : int, optional
         With `resume`, how many snapshots the loop has behind it, which has brought back its model and
         optimizer itself. If None, these are brought to the newest checkpoint in the trace, made by the
-        recorder `tracekit.training.Checkpoints`; without one the loop begins anew,
-        and is compared with the trace.
+        recorder `tracekit.training.Checkpoints`, and so are torch's random streams, unless several processes
+        train together; without one the loop begins anew, and is compared with the trace.
     settings
         `overwrite`, `codec`, `durability`, `on_error`, `force_claim`: see `tracekit.Recording`.
 

@@ -12,6 +12,7 @@ import torch
 
 from recorders.handed import Losses, evaluation_of
 from recorders.loop_position import LoopPosition
+from recorders.random_streams import bring_back_streams, carry_streams
 from recorders.steps import Loss, Steps
 from recorders.teams import TorchTeam
 from recorders.undisturbed import undisturbed
@@ -164,9 +165,13 @@ class LoopTrace:
         self._position.next(snapshots)
         if snapshots == 0:
             self._snapshot(Visit(0), self._first_losses)
+        elif self._restored and self._team is None:
+            bring_back_streams(self._run)
 
     def _snapshot(self, visit: Visit, losses: Losses) -> None:
         self._position.note(visit)
+        if self._team is None:  # a checkpoint is of one process, and each draws for itself
+            carry_streams(self._run)
         self._recording.after_visit(visit, self._evaluation(losses))
         self._position.next(visit.number + 1)
 

@@ -2,7 +2,8 @@
 
 Parameters, buffers, the state of the optimizer and what recorders carry over as safetensors; the settings of
 the optimizer, the position and the checksum as JSON; nothing is pickled. Random streams need no state: the
-loop seeds them anew for every update (see `tracekit.training.randomness`). Tensors are copied into those of a
+loop seeds them anew for every update (see `tracekit.training.randomness`); other loops carry theirs (see
+`recorders.random_streams`). Tensors are copied into those of a
 model that was built as the configuration says, so that tied weights stay tied.
 """
 
