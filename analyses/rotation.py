@@ -107,20 +107,20 @@ def mantel(similarity: xr.DataArray, other: xr.DataArray) -> xr.Dataset:
 
     Parameters
     ----------
-    similarity, other : DataArray, dims (visit, visit_other)
-        Two symmetric matrices between the same visits. Visits with NaN on the diagonal of either are left
-        out.
+    similarity, other : DataArray, dims (…, visit, visit_other)
+        Two symmetric matrices between the same visits, or such matrices of the same parts, each of which is
+        tested by itself. Visits with NaN on the diagonal of either are left out.
 
     Returns
     -------
     Dataset
-        Lazy if one of them is. correlation() and p_value(): (b + 1) / n, of n visits. NaN where nothing is
-        left once means by lag are taken off.
+        Lazy if one of them is. correlation(…) and p_value(…): (b + 1) / n, of n visits. NaN where nothing is
+        left once means by lag are taken off. Not corrected for the number of parts.
 
     Raises
     ------
     AnalysisError
-        If they are not matrices between the same visits.
+        If they are not matrices between the same visits, of the same parts.
 
     References
     ----------
@@ -143,6 +143,12 @@ def mantel(similarity: xr.DataArray, other: xr.DataArray) -> xr.Dataset:
             f"expected two matrices between the same visits, found dims {dict(similarity.sizes)} and "
             f"{dict(other.sizes)}; choose the visits that both have"
         )
-    pair = [each.drop_vars(each.coords) for each in (similarity, other)]
+    pair = [each.reset_coords(drop=True).drop_vars(dims, errors="ignore") for each in (similarity, other)]
+    try:
+        pair = list(xr.align(*pair, join="exact"))
+    except ValueError as error:
+        raise AnalysisError(
+            f"expected two matrices of the same parts, found others; choose the parts that both have: {error}"
+        ) from error
     outputs: dict[str, tuple[str, ...]] = {"correlation": (), "p_value": ()}
-    return apply(kernels.mantel, *pair, core=[dims, dims], outputs=outputs)
+    return apply(kernels.mantel, *pair, core=[dims, dims], outputs=outputs, one_by_one=True)

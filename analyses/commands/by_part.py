@@ -26,12 +26,12 @@ def similarity(dataset: xr.Dataset) -> Report:
         f"{metric}, lag {n_tasks}": apart.isel(lag=1),
         f"lag {n_tasks // 2}": apart.isel(lag=0),
     }
-    return _report(
+    return of_parts(
         dataset,
         columns,
         numbers=("lag", "mean_similarity", "n_pairs", "contrast"),
         facts=("metric", "n_tasks"),
-        title="cyclicity",
+        title=_of_each(dataset, "cyclicity"),
         notes=(
             f"Contrast: the mean {metric} over pairs of visits a multiple of {n_tasks} apart less the mean "
             "over all other pairs. All lags: --json; all pairs of visits: --out FILE.zarr.",
@@ -53,26 +53,32 @@ def trajectory(dataset: xr.Dataset) -> Report:
     named = ("path_length", "tortuosity", "participation_ratio", "effective_rank", "explained_variance_ratio")
     steps = ("visit", "step_length", "displacement", "turning_angle")
     notes = ("First component: its share of the variance. Scores: --out FILE.zarr.",)
-    return _report(dataset, columns, numbers=(*named, *steps), facts=(), title="path", notes=notes)
+    return of_parts(
+        dataset, columns, numbers=(*named, *steps), facts=(), title=_of_each(dataset, "path"), notes=notes
+    )
 
 
 def period(dataset: xr.Dataset) -> Report:
     """Report the period of each part."""
     found = dataset["detected_period"]
     prominence = dataset["prominence"].where(dataset["period"] == found).max("period")
-    return _report(
+    return of_parts(
         dataset,
         {"period": found, "prominence": prominence},
         numbers=("period", "prominence", "detected_period"),
         facts=("n_tasks",),
-        title="period of the centered cosine",
+        title=_of_each(dataset, "period of the centered cosine"),
         notes=(
             f"There are {dataset.attrs['n_tasks']} tasks. The prominence is no test: noise has peaks too.",
         ),
     )
 
 
-def _report(
+def _of_each(dataset: xr.Dataset, what: str) -> str:
+    return titled(f"{subject_of(dataset)}: {what} of each {dataset.attrs['by']}", dataset)
+
+
+def of_parts(
     dataset: xr.Dataset,
     columns: Mapping[str, xr.DataArray],
     *,
@@ -80,11 +86,12 @@ def _report(
     facts: tuple[str, ...],
     title: str,
     notes: tuple[str, ...],
+    undefined: str = NOT_DEFINED,
 ) -> Report:
-    """Make a row of each part; numbers have the part first."""
+    """Make a row of each part; numbers have the part first. A dash is explained by what `undefined` says."""
     by = str(dataset.attrs["by"])
     plain: dict[str, Any] = {name: numbers_of(_part_first(dataset[name], by)) for name in (by, *numbers)}
-    undefined = any(bool(column.isnull().any()) for column in columns.values())
+    dashes = any(bool(column.isnull().any()) for column in columns.values())
     return Report(
         numbers={
             **plain,
@@ -92,8 +99,8 @@ def _report(
         },
         columns=(by, *columns),
         rows=rows_of((dataset[by], *columns.values())),
-        title=titled(f"{subject_of(dataset)}: {title} of each {by}", dataset),
-        notes=(*notes, NOT_DEFINED) if undefined else notes,
+        title=title,
+        notes=(*notes, undefined) if dashes else notes,
     )
 
 
