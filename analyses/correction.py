@@ -81,7 +81,8 @@ def less_shared(losses: xr.Dataset, *, loss: str = "eval_loss") -> xr.Dataset:
     Returns
     -------
     Dataset
-        `loss` alone, with coordinates and units; lazy if `losses` is. NaN have no part in means, and stay.
+        `loss` alone, with coordinates and units; lazy if `losses` is. Where a loss is NaN or infinite it has
+        no part in means, and is NaN.
 
     Raises
     ------

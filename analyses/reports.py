@@ -21,6 +21,7 @@ from analyses.commands.parts import (
 from tracekit.protocols import Report
 
 NO_INTERVALS = "No interval is complete: no task has been trained twice, so there is nothing to recover yet."
+ENDS = ("start_visit", "end_visit")
 
 
 def recovery(dataset: xr.Dataset) -> Report:
@@ -80,11 +81,25 @@ def _undefined_scores(dataset: xr.Dataset) -> list[str]:
     return [
         f"Interval {joined(chosen)}: {reason}, so the recovery score is not defined."
         for chosen, reason in (
-            (dataset["interval"][(undefined & no_number).values], "a loss is NaN or infinite"),
+            (
+                dataset["interval"][(undefined & no_number).values],
+                f"a loss is NaN or infinite{_first_place(dataset, ~finite & counted)}",
+            ),
             (dataset["interval"][(undefined & ~no_number).values], "nothing was forgotten"),
         )
         if chosen.size
     ]
+
+
+def _first_place(dataset: xr.Dataset, chosen: xr.DataArray) -> str:
+    """Say where the first of the chosen losses is: in which task, between which visits."""
+    places = np.argwhere(chosen.transpose("interval", "task").values)
+    if not places.size:
+        return ""
+    interval, task = places[0]
+    start, end = (dataset[name].isel(interval=interval, task=task).item() for name in ENDS)
+    name = dataset["task"].values[task] if "task" in dataset.coords else task
+    return f" (first: {name}, visits {start} – {end - 1})"
 
 
 def shift_averaged_loss(dataset: xr.Dataset) -> Report:

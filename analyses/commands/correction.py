@@ -12,6 +12,7 @@ from analyses.commands.parts import (
     RESAMPLING_OPTIONS,
     SEVERAL_TESTS,
     Loss,
+    dashes,
     interval_heads,
     numbers_of,
     rows_of,
@@ -86,7 +87,7 @@ def report(dataset: xr.Dataset) -> Report:
         ),
         rows=rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED, *ADJUSTED)),
         title="Recovery score less general learning",
-        notes=(*_notes(dataset), SEVERAL_TESTS, *warnings),
+        notes=(*_notes(dataset), SEVERAL_TESTS, *dashes(dataset["p_value"]), *warnings),
     )
 
 

@@ -13,6 +13,7 @@ from analyses.commands.parts import (
     RESAMPLING_OPTIONS,
     SEVERAL_TESTS,
     Loss,
+    dashes,
     interval_heads,
     numbers_of,
     rows_of,
@@ -123,11 +124,7 @@ def _notes(dataset: xr.Dataset) -> tuple[str, ...]:
     ]
     if dataset.sizes["interval"] == 0:
         notes.append(NO_INTERVALS)
-    elif bool(dataset["p_value"].isnull().any()):
-        notes.append(
-            "A dash: the score is not defined, for want of forgetting, of tasks, or of finite losses."
-        )
-    return tuple(notes)
+    return (*notes, *dashes(dataset["p_value"]))
 
 
 def _about_shared(shared: str) -> str:

@@ -32,6 +32,9 @@ SEVERAL_TESTS = (
 )
 
 
+UNDEFINED = "A dash: not defined, for want of forgetting, of tasks, or of finite losses."
+
+
 def with_adjusted(dataset: xr.Dataset, dim: str = "interval") -> xr.Dataset:
     """Add the p-values adjusted for the number of tests along a dim."""
     p_values = dataset["p_value"]
@@ -56,6 +59,11 @@ def numbers_of(array: xr.DataArray) -> Any:
 def rows_of(columns: Any) -> tuple[tuple[Any, ...], ...]:
     """Give the rows of a table from its columns."""
     return tuple(zip(*(numbers_of(column) for column in columns), strict=True))
+
+
+def dashes(values: xr.DataArray) -> tuple[str, ...]:
+    """Say why some values are not defined, if any."""
+    return (UNDEFINED,) if bool(values.isnull().any()) else ()
 
 
 def percent_of(dataset: xr.Dataset) -> str:

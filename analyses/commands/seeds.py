@@ -7,6 +7,7 @@ import xarray as xr
 from analyses.commands.parts import (
     RESAMPLING_OPTIONS,
     Loss,
+    dashes,
     interval_heads,
     numbers_of,
     percent_of,
@@ -72,6 +73,7 @@ def report(dataset: xr.Dataset) -> Report:
             "in all runs.",
             f"Noise ceiling: the correlation of a run with the mean of the others {worded(lower)}, with that "
             f"of all {worded(upper)} (losses after, before and at the peak, by task).",
+            *dashes(dataset["interval_low"]),
         ),
     )
 

@@ -10,6 +10,7 @@ from analyses.commands.parts import (
     RESAMPLING_OPTIONS,
     SEVERAL_TESTS,
     Loss,
+    dashes,
     in_units,
     numbers_of,
     rows_of,
@@ -54,6 +55,7 @@ def report_recovery_test(dataset: xr.Dataset) -> Report:
             "turned round at random. Unit: the task. One-sided.",
             "Where tasks are still being forgotten up to the next visit, it finds less than there is.",
             SEVERAL_TESTS,
+            *dashes(dataset["p_value"]),
         ),
     )
 

@@ -50,9 +50,10 @@ def _fall_since(loss: Floats, rows: Integers, counted: Booleans) -> Floats:
 
 
 def _difference(minuend: Floats, subtrahend: Floats, counted: Booleans) -> Floats:
-    """Subtract where counted, and give NaN elsewhere."""
+    """Subtract where counted, and give NaN elsewhere, and of two infinite losses."""
     difference = np.full(minuend.shape, np.nan)
-    np.subtract(minuend, subtrahend, out=difference, where=counted)
+    with np.errstate(invalid="ignore"):
+        np.subtract(minuend, subtrahend, out=difference, where=counted)
     return difference
 
 

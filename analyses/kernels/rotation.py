@@ -36,8 +36,10 @@ def forgotten_curves(loss: Floats, starts: Integers, ends: Integers) -> tuple[Fl
 def less_shared(loss: Floats, trained_task: Integers) -> Floats:
     """Take off what tasks share at each snapshot, (…, visit, task) -> same: their mean, less their levels.
 
-    The task just trained has no part in it: its loss is low for another reason. Nor have NaN.
+    The task just trained has no part in it: its loss is low for another reason. Nor have losses without
+    number; where a run diverged they are NaN.
     """
+    loss = np.where(np.isfinite(loss), loss, np.nan)
     counted = (trained_task[:, np.newaxis] != np.arange(loss.shape[-1])) & ~np.isnan(loss)
     level = _mean_where(counted, loss, axis=-2)
     return np.asarray(loss - _mean_where(counted, loss - level, axis=-1))

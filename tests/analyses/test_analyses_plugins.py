@@ -166,7 +166,10 @@ def test_notes_say_why_a_score_is_not_defined(trace):
     losses["eval_loss"][3, 1] = np.nan
     broken["losses"] = xr.DataTree(losses)
     found = report(RECOVERY, broken)
-    assert "Interval 1: a loss is NaN or infinite, so the recovery score is not defined." in found.notes
+    assert (
+        "Interval 1: a loss is NaN or infinite (first: task-1, visits 2 – 5), so the recovery score is not "
+        "defined."
+    ) in found.notes
     np.testing.assert_allclose(found.numbers["recovery_score"], [np.nan, 0.5])
 
 

@@ -111,6 +111,22 @@ def test_a_missing_loss_is_not_left_out_in_silence():
     assert np.isnan(average_forgetting(losses)["average_forgetting"][4])
 
 
+def test_two_infinite_losses_differ_by_no_number():
+    losses = synthetic_losses(n_tasks=4, n_epochs=2)
+    found = {}
+    for name, level in (("good", 1.0), ("bad", np.inf)):
+        losses["eval_loss"][:, 2] = level
+        loss, trained_task = losses["eval_loss"].values, losses["trained_task"].values
+        found[name] = [
+            kernels.forgetting(loss, trained_task),
+            *kernels.backward_transfer(loss, trained_task),
+            kernels.forward_transfer(loss, trained_task),
+        ]
+    for good, bad in zip(found["good"], found["bad"], strict=True):
+        assert np.isnan(bad[..., 2]).all()
+        np.testing.assert_array_equal(np.delete(bad, 2, axis=-1), np.delete(good, 2, axis=-1))
+
+
 def test_a_slice_that_starts_late_has_no_forward_transfer():
     losses = synthetic_losses(n_tasks=4, n_epochs=3).isel(visit=slice(3, None))
     assert np.isnan(forward_transfer(losses)["forward_transfer"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analyses import less_shared, recovery
+from analyses import less_shared, recovery, recovery_test
 from analyses.commands.order import ORDER_TEST
 from analyses.inference import order_test
 from tracekit.errors import AnalysisError
@@ -23,11 +23,17 @@ def noisy(shared=0.0, seed=0, **settings):
 def slow(losses):
     """Loops over snapshots and tasks."""
     loss, trained = losses["eval_loss"].values, losses["trained_task"].values
-    left = np.empty_like(loss)
+    counted = np.isfinite(loss)
+    left = np.full_like(loss, np.nan)
     for v in range(len(loss)):
-        others = [j for j in range(loss.shape[1]) if trained[v] != j]
-        levels = [np.mean([loss[u, j] for u in range(len(loss)) if trained[u] != j]) for j in others]
-        left[v] = loss[v] - np.mean([loss[v, j] - level for j, level in zip(others, levels, strict=True)])
+        shared = []
+        for j in range(loss.shape[1]):
+            if trained[v] != j and counted[v, j]:
+                level = np.mean([loss[u, j] for u in range(len(loss)) if trained[u] != j and counted[u, j]])
+                shared.append(loss[v, j] - level)
+        for i in range(loss.shape[1]):
+            if counted[v, i]:
+                left[v, i] = loss[v, i] - (np.mean(shared) if shared else 0.0)
     return left
 
 
@@ -37,6 +43,26 @@ def test_it_is_the_definition_and_keeps_units_and_coordinates():
     np.testing.assert_allclose(found["eval_loss"], slow(losses))
     assert found["eval_loss"].attrs["units"] == "nats per token"
     assert {"visit", "trained_task", "task"} <= set(found.coords)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("where", [(5, 2), (slice(13, None), slice(None)), (slice(None), 3)])
+def test_losses_without_number_have_no_part_in_what_is_shared(bad, where):
+    """One loss, a run from where it diverged on, and a task of which all losses are bad."""
+    losses = noisy(shared=0.5).copy(deep=True)
+    losses["eval_loss"].values[where] = bad
+    np.testing.assert_allclose(less_shared(losses)["eval_loss"], slow(losses))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_run_that_diverged_is_tested_as_far_as_it_goes(bad):
+    losses = noisy().copy(deep=True)
+    losses["eval_loss"][17:] = bad
+    tested = recovery_test(losses, n_resamples=19)
+    np.testing.assert_array_equal(np.isnan(tested["p_value"]), [False, True])
+    assert np.isnan(tested["pooled_p_value"])
+    orders = order_test(*(recovery(less_shared(each)) for each in (losses, noisy())), n_resamples=19)
+    np.testing.assert_array_equal(np.isnan(orders["p_value"]), [False, True])
 
 
 def test_leading_dims_are_kept():
