@@ -64,7 +64,8 @@ def gram(
     -------
     DataArray
         Dims ([`by`,] `dim`, `dim`_other), float64, in squared units of the values; lazy if they are. A visit
-        that holds a NaN or an infinity has NaN in its row and column, and has no part in the mean.
+        that holds a NaN or an infinity has NaN in its row and column, and has no part in the mean. One that
+        rounding alone keeps from the mean (1e-7 D away, or less) has 0.
 
     Raises
     ------

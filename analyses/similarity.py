@@ -135,7 +135,8 @@ def residual_cosine(
     Returns
     -------
     DataArray, dims (visit, visit_other)
-        From −1 to 1; NaN where `residual_gram` is, and for visits whose residual is zero.
+        From −1 to 1; NaN where `residual_gram` is, and for visits whose residual is zero, or 1e-7 of the
+        largest distance from the mean: as where values have stopped to change.
 
     Raises
     ------

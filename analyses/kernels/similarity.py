@@ -18,6 +18,9 @@ WORK_BYTES = 4 * 2**20
 LEAST_COLUMNS = 512
 """Of thousands of visits, pieces are no narrower: to add a matrix up would take longer than its product."""
 
+ROUNDING = 64 * float(np.finfo(np.float64).eps)
+"""Share of the largest square below which a square may be rounding alone."""
+
 
 def gram(values: npt.NDArray[Any], *, center: bool = True) -> Floats:
     """Give the inner products between rows, (visit, element) -> (visit, visit_other).
@@ -94,7 +97,7 @@ def double_center(gram: Floats) -> Floats:
         weights = np.where(missing, 0.0, 1.0) / max(1, np.count_nonzero(~missing))
         rows = known @ weights
         centered = known - rows[:, np.newaxis] - rows + weights @ rows
-    return without_rows(centered, missing)
+    return without_rows(without_rounding(centered, _largest_square(known)), missing)
 
 
 def missing_rows(gram: Floats) -> Booleans:
@@ -105,6 +108,21 @@ def missing_rows(gram: Floats) -> Booleans:
 def without_rows(matrix: Floats, missing: Booleans) -> Floats:
     """Put NaN in the rows and columns of the missing visits."""
     return np.where(missing[:, np.newaxis] | missing, np.nan, matrix)
+
+
+def without_rounding(matrix: Floats, square: float) -> Floats:
+    """Put 0 in the rows and columns that rounding alone keeps from 0, in what was made of such squares.
+
+    A row that equals what was taken off it, such as that of a parameter that has stopped to move, would
+    otherwise have the direction of rounding errors. The length of such a row is 1e-7 of the largest, or less.
+    """
+    nothing = np.abs(np.diagonal(matrix)) <= ROUNDING * square
+    return np.where(nothing[:, np.newaxis] | nothing, 0.0, matrix)
+
+
+def _largest_square(products: Floats) -> float:
+    squares = np.diagonal(products)
+    return float(squares.max(initial=0.0, where=np.isfinite(squares)))
 
 
 def cosine(gram: Floats) -> Floats:
@@ -161,7 +179,8 @@ def residual_gram(gram: Floats, average: Floats) -> Floats:
     residual = np.eye(len(gram)) - np.where(incomplete[:, np.newaxis], 0.0, average)
     unknown = np.asarray(incomplete | ((residual != 0) & missing).any(axis=1))
     known = np.where(missing[:, np.newaxis] | missing, 0.0, gram)
-    return without_rows(residual @ known @ residual.T, unknown)
+    products = without_rounding(residual @ known @ residual.T, _largest_square(known))
+    return without_rows(products, unknown)
 
 
 def lag_profile(similarity: Floats, visits: Integers, n_lags: int) -> tuple[Floats, Integers]:

@@ -58,6 +58,29 @@ def test_rows_of_length_zero_and_nan_have_no_cosine():
     np.testing.assert_array_equal(cosine(gram(rows, center=False)), expected)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_that_stop_to_change_have_residuals_without_direction(seed):
+    rng = np.random.default_rng(seed)
+    rows = np.cumsum(rng.standard_normal((20, 300)), axis=0).astype("f4").astype(float)
+    rows[8:] = rows[8]
+    expected = slow_cosine(slow_residuals(rows, range(20), 5))
+    values = xr.DataArray(rows, dims=("visit", "element"), coords={"visit": np.arange(20)})
+    found = residual_cosine(values, window=5)
+    assert np.isnan(expected[10:]).all()
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_row_that_is_the_mean_of_all_has_no_direction(seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((12, 99))
+    rows[1] = 0
+    rows[0] = -rows[2:].sum(axis=0)
+    expected = slow_cosine(rows)
+    values = xr.DataArray(rows + 10 * rng.standard_normal(99), dims=("visit", "element"))
+    np.testing.assert_allclose(cosine(gram(values)), expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize("window", [1, 2, 3, 4, 5, 8])
 def test_residual_cosine_is_that_of_the_raw_rows(window, cut):
