@@ -124,6 +124,10 @@ def corrected_recovery(losses: xr.Dataset, baseline: xr.DataArray, *, loss: str 
     first interval tasks are met for the first time, which moves B as well. A baseline of held-out tasks does
     not have that, but rises where a run overfits.
 
+    Noise that all tasks of the run share stays in, so that intervals and tests over tasks are too sure where
+    there is much of it. Taking it off as well, by `less_shared`, takes off B and all that B stands for: the
+    scores are then those of `less_shared` alone, whatever B is. So it is one or the other.
+
     Parameters
     ----------
     losses : Dataset

@@ -102,6 +102,8 @@ def _notes(dataset: xr.Dataset) -> tuple[str, ...]:
         "interval tasks are met for the first time, which moves a control's mean as well: trust it less.",
         f"Excess: corrected score of the run less that of its control; permutation test over tasks, "
         f"{dataset.attrs['alternative']}. All intervals at once: p = {pooled}.",
+        "Noise that all tasks of a run share is neither in the null nor in the interval: where there is much "
+        "of it they are too sure. `order-test` takes it off, and any baseline with it.",
     )
 
 
@@ -119,8 +121,9 @@ CORRECTED_RECOVERY = Analysis(
     details="A score above 1 is general learning: training on any task lowers the losses of all. Here the "
     "mean loss of a control, which has the same tasks and budget and no anticipation, is taken off first. "
     "Null hypothesis of the test: what a task loses and regains, without general learning, does not depend "
-    "on the order. The unit of replication is the task: noise that all tasks of a run share makes p too "
-    "small here, and is taken off by `order-test`. One run of each says nothing of other seeds.",
+    "on the order. The unit of replication is the task: noise that all tasks of a run share makes p and "
+    "the interval too small here, and is taken off by `order-test`, and any baseline with it. One run of "
+    "each says nothing of other seeds.",
     examples=(
         "demo/cyclic.zarr demo/shuffled.zarr",
         "demo/cyclic.zarr demo/shuffled.zarr --alternative two-sided",

@@ -60,9 +60,9 @@ class Losses:
         self.loss[rows, self.trained[1:]] = 1.0  # what was just trained
         self.starts, self.ends = intervals(visits_of_tasks(self.trained, n_tasks))
 
-    def parts(self, *, less_shared: bool = False) -> Floats:
+    def parts(self, *, less_shared: bool = False, baseline: Floats | float = 0.0) -> Floats:
         """Give losses after a visit, before the next, and at the peak, dims (part, interval, task)."""
-        loss = rotation.less_shared(self.loss, self.trained) if less_shared else self.loss
+        loss = (rotation.less_shared(self.loss, self.trained) if less_shared else self.loss) - baseline
         after, before, peak, _ = interval_losses(loss, self.starts, self.ends)
         return np.stack([after, before, peak]).swapaxes(1, 2)
 
@@ -120,6 +120,34 @@ def of_orders(
         return difference_of_scores(*runs, paired=paired, resampling=resampling)[-1] <= LEVEL
 
     return reject
+
+
+def excess_test(n_tasks: int, memory: float, *, shared: float = 0.0) -> Row:
+    """Permutation test of a run's corrected recovery against that of its control, of the same kind."""
+
+    def reject(rng: np.random.Generator, seed: int) -> bool:
+        return _excess(rng, seed, n_tasks, memory, shared)[-1] <= LEVEL
+
+    return reject
+
+
+def excess_interval(n_tasks: int, memory: float, *, shared: float = 0.0) -> Row:
+    """Interval of how far a run's corrected recovery exceeds that of its control, of the same kind."""
+
+    def holds(rng: np.random.Generator, seed: int) -> bool:
+        _, low, high, _ = _excess(rng, seed, n_tasks, memory, shared)
+        return low <= 0 <= high
+
+    return holds
+
+
+def _excess(
+    rng: np.random.Generator, seed: int, n_tasks: int, memory: float, shared: float
+) -> tuple[float, float, float, float]:
+    run, control = (Losses(rng, n_tasks, 2, memory, shared) for _ in range(2))
+    baseline = control.loss.mean(axis=1, keepdims=True)
+    corrected = (each.parts(baseline=baseline) for each in (run, control))
+    return difference_of_scores(*corrected, paired=True, resampling=Resampling(n_resamples=499, seed=seed))
 
 
 def page(n_tasks: int, memory: float) -> Row:
@@ -236,6 +264,10 @@ REJECTIONS: dict[str, Row] = {
     "order_test of losses as they are, paired, 16 tasks, memory 0.8, shared noise": of_orders(
         16, 0.8, shared=0.05, less_shared=False
     ),
+    "corrected recovery against control, 16 tasks, memory 0.8": excess_test(16, 0.8),
+    "corrected recovery against control, 16 tasks, memory 0.8, shared noise": excess_test(
+        16, 0.8, shared=0.05
+    ),
     "page_test, 16 tasks, 5 intervals, memory 0.8": page(16, 0.8),
     "kendall, 12 runs": over_runs(lambda scores, sizes, _: trends.kendall(scores, sizes)[1]),
     "jonckheere, 12 runs in 3 groups": over_runs(
@@ -264,6 +296,13 @@ COVERAGES: dict[str, Callable[[], Row]] = {
     "recovery_interval, percentile, 16 tasks, memory 0.8": lambda: tasks_interval(16, "percentile"),
     "recovery_interval, percentile, 25 tasks, memory 0.8": lambda: tasks_interval(25, "percentile"),
     "recovery_interval, BCa, 25 tasks, memory 0.8": lambda: tasks_interval(25, "bca"),
+    "corrected recovery less that of control, 16 tasks, memory 0.8": lambda: excess_interval(16, 0.8),
+    "corrected recovery less that of control, 16 tasks, memory 0.8, shared noise": lambda: excess_interval(
+        16, 0.8, shared=0.05
+    ),
+    "corrected recovery less that of control, 16 tasks, memory 0.8, shared noise as large as own": (
+        lambda: excess_interval(16, 0.8, shared=0.15)
+    ),
     **{
         f"seeds_interval, {n_seeds} seeds that {name}": partial(
             seeds_interval, n_seeds, ratio, of_tasks=of_tasks
@@ -326,10 +365,14 @@ def main() -> None:
 NOTES = """\
 What is outside says so. `order_test` takes tasks for independent: noise that all tasks of a run share is
 not in its null. So the scores it is given are those of `less_shared` losses, as in `tracekit analyze
-order-test`; the rows of losses as they are show what becomes of it otherwise. Intervals over seeds hold for
-tasks that all seeds share, and for tasks of each seed's own, from five seeds on; of three seeds they are too
-wide where seeds do not differ but by their tasks. `mantel` holds for residual cosines alone: of centered
-cosines of random walks it rejects far too often.
+order-test`; the rows of losses as they are show what becomes of it otherwise. Corrected recovery
+keeps the noise that all tasks of a run share, in its test and in its interval: of `less_shared` losses any
+baseline gives the same scores, so that taking the noise off leaves nothing of the correction. Where there is
+much of it go by `order-test`.
+
+Intervals over seeds hold for tasks that all seeds share, and for tasks of each seed's own, from five seeds
+on; of three seeds they are too wide where seeds do not differ but by their tasks. `mantel` holds for residual
+cosines alone: of centered cosines of random walks it rejects far too often.
 """
 
 if __name__ == "__main__":

@@ -23,6 +23,14 @@ def test_adjusted_p_values_are_those_of_statsmodels(p_values):
         np.testing.assert_allclose(kernel(p_values), multipletests(p_values, method=theirs)[1], atol=1e-12)
 
 
+def test_the_example_of_benjamini_and_hochberg():
+    """Fifteen p-values of doi:10.1111/j.2517-6161.1995.tb02031.x: four are found, and three by Bonferroni."""
+    p_values = np.array([0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344])
+    p_values = np.append(p_values, [0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0])
+    assert (kernels.benjamini_hochberg(p_values) <= 0.05).sum() == 4
+    assert (kernels.holm(p_values) <= 0.05).sum() == 3
+
+
 @pytest.mark.parametrize("method", ["holm", "benjamini-hochberg"])
 def test_nan_are_no_tests(method):
     p_values = xr.DataArray([0.01, np.nan, 0.04], dims="interval")

@@ -6,7 +6,7 @@ import xarray as xr
 
 from analyses.commands.correction import CORRECTED_RECOVERY
 from analyses.commands.order import ORDER_TEST
-from analyses.correction import corrected_recovery, general_learning
+from analyses.correction import corrected_recovery, general_learning, less_shared
 from analyses.recovery import recovery
 from analyses.registry import RECOVERY
 from tracekit.errors import AnalysisError
@@ -55,6 +55,17 @@ def test_a_control_takes_general_learning_out_of_run_and_control():
     plain = recovery(control)["recovery_score"][1:]
     corrected = corrected_recovery(control, baseline)["recovery_score"][1:]
     assert (corrected < plain).all()
+
+
+def test_less_what_tasks_share_any_baseline_gives_the_same_scores():
+    """Why the correction has no option to take shared noise off: it would take the baseline off with it."""
+    rng = np.random.default_rng(0)
+    losses = synthetic_losses(n_tasks=12, n_epochs=4, recovery_scores=SCORES)
+    losses["eval_loss"] += 0.05 * rng.standard_normal(losses["eval_loss"].shape)
+    corrected = losses.assign(eval_loss=losses["eval_loss"] - _learned(losses))
+    scores = [recovery(less_shared(each))["recovery_score"] for each in (losses, corrected)]
+    np.testing.assert_allclose(*scores, atol=0.002)
+    assert abs(recovery(corrected)["recovery_score"] - recovery(losses)["recovery_score"]).max() > 0.05
 
 
 def test_general_learning_is_the_mean_over_tasks_of_either_loss():

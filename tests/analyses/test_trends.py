@@ -96,6 +96,30 @@ def test_jonckheere_of_every_permutation():
     np.testing.assert_allclose(p_value, exact, atol=0.01)
 
 
+def test_published_examples_of_trends():
+    """Hollander and Wolfe, Nonparametric statistical methods, example 6.2 (J = 79, p near 0.02).
+
+    And Kendall's τ_b with ties on both sides, by its definition.
+    """
+    values = np.array([40.0, 35, 38, 43, 44, 41, 38, 40, 47, 44, 40, 42, 48, 40, 45, 43, 46, 44])
+    groups = np.repeat([1.0, 2.0, 3.0], 6)
+    statistic, p_value = kernels.jonckheere(values, groups, n_resamples=9999, seed=0)
+    assert statistic == 79
+    np.testing.assert_allclose(p_value, 0.0231, atol=0.005)
+    pairs = list(combinations(range(len(values)), 2))
+    signs = np.array([[np.sign(each[j] - each[i]) for i, j in pairs] for each in (values, groups)])
+    tau = signs.prod(axis=0).sum() / np.sqrt(np.abs(signs).sum(axis=1).prod())
+    np.testing.assert_allclose(kernels.kendall(values, groups)[0], tau)
+
+
+def test_page_of_ratings_with_ties():
+    """The ratings of ten students that scipy documents: L = 133.5, p = 0.00182."""
+    ratings = [[3, 4, 3], [2, 2, 4], [3, 3, 5], [1, 3, 2], [2, 3, 2]]
+    ratings += [[2, 4, 5], [1, 2, 4], [3, 4, 4], [2, 4, 5], [1, 3, 4]]
+    statistic, p_value, _, n_units = kernels.page(np.array(ratings, dtype=float))
+    np.testing.assert_allclose([statistic, p_value, n_units], [133.5, 0.0018191161948127822, 10])
+
+
 def test_what_is_not_defined_and_what_is_wrong():
     values = xr.DataArray([1.0, np.nan, 2.0], dims="run")
     groups = xr.DataArray([1, 2, 3], dims="run")
