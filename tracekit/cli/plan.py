@@ -28,7 +28,8 @@ def plan(
 ) -> None:
     """Show what a run as CONFIGURATION says will write: which tensors at which visits, bytes and files.
 
-    Builds the model and loads the tasks, and trains nothing. Bytes are before compression, so at most.
+    Builds the model and loads the tasks, and trains nothing. Bytes are before compression, so at most. A GPU
+    that the run needs is not needed for its plan.
 
     \b
     Examples:
@@ -44,7 +45,8 @@ def plan(
     with waiting("preparing documents and model"):
         from tracekit.training import prepare
 
-        run = prepare(settings)
+        on_cpu = settings.training.model_copy(update={"device": "cpu"})  # which every machine has
+        run = prepare(settings.model_copy(update={"training": on_cpu}))
     kinds = planned_kinds(run, make_recorders(settings))
     total, free = sum(kind.total_bytes for kind in kinds), free_bytes(out)
     if as_document:

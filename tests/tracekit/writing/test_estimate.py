@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from tracekit import Field, Plan, Rows, Series, TraceWriter
@@ -111,6 +112,19 @@ def test_the_command_plans_and_trains_nothing(toy, tmp_path):
     assert "400 × 400" in table.output
     assert "51 snapshots" in table.output
     assert not out.exists()
+
+
+def test_a_run_for_a_gpu_is_planned_without_one(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    out = str(tmp_path / "run.zarr")
+    planned = [
+        CliRunner().invoke(plan_command, [toy, f"training.device={name}", "--json"]).output
+        for name in ("cuda", "cpu")
+    ]
+    for_gpu, for_cpu = (json.loads(output) for output in planned)
+    assert for_gpu["kinds"] == for_cpu["kinds"]
+    refused = CliRunner().invoke(train_command, [toy, "training.device=cuda", "--out", out])
+    assert "expected a CUDA device, found none" in str(refused.exception)
 
 
 def test_layers_that_are_alike_are_one_line_unless_all_are_asked_for(tmp_path):
