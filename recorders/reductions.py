@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -132,20 +132,17 @@ class Reductions:
             placed[numbers] = own[name]
         return placed
 
-    def _found(self, many: Many, names: Iterable[str], place: int) -> dict[str, Floats]:
-        computed = _Computed(many)
-        return {name: self._statistic(name, computed, place) for name in names}
+    def _found(self, many: Many, names: Collection[str], place: int) -> dict[str, Floats]:
+        moments = statistics.moments(many, names)
+        return {name: moments[name] if name in moments else self._other(name, many, place) for name in names}
 
-    def _statistic(self, name: str, computed: _Computed, place: int) -> Floats:
-        many = computed.tensors
+    def _other(self, name: str, many: Many, place: int) -> Floats:
         if name == "quantiles":
             return statistics.quantiles(many, self.levels)
         if name == "histogram":
             n_bins, least, most = self.bins
             return statistics.histograms(many, int(n_bins), float(least), float(most))
-        if name in self._references:
-            return self._references[name].distances(many, place, follow=name == "update_size")
-        return computed.get(name)
+        return self._references[name].distances(many, place, follow=name == "update_size")
 
     def _field(self, name: str) -> Field:
         n_tensors = len(self._shapes)
@@ -159,34 +156,6 @@ class Reductions:
         sizes = [float(np.prod(shape)) for shape in self._shapes]
         facts = {"sizes": sizes}
         return {**facts, "histogram": list(self.bins)} if "histogram" in self.statistics else facts
-
-
-@dataclass
-class _Computed:
-    """Statistics of one row that others are made of, each computed once."""
-
-    tensors: Many
-    found: dict[str, Floats] = field(default_factory=dict)
-
-    def get(self, name: str) -> Floats:
-        """Give a statistic, and compute it if it has not been."""
-        if name not in self.found:
-            self.found.update(self._compute(name))
-        return self.found[name]
-
-    def _compute(self, name: str) -> dict[str, Floats]:
-        if name in ("min", "max"):
-            return dict(zip(("min", "max"), statistics.extremes(self.tensors), strict=True))
-        if name == "std":
-            return {name: statistics.deviations(self.tensors, self.get("mean"), self.get("norm"))}
-        return {name: SIMPLE[name](self.tensors)}
-
-
-SIMPLE = {
-    "norm": statistics.norms,
-    "mean": statistics.means,
-    "absolute_mean": statistics.absolute_means,
-}
 
 
 def _known(name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -24,9 +25,57 @@ def norms(tensors: Many) -> Floats:
     return gathered(torch._foreach_norm(list(tensors)))
 
 
-def means(tensors: Many) -> Floats:
-    """Give means: Σ x / n."""
-    return gathered([tensor.sum() for tensor in tensors]) / counts(tensors)
+def moments(tensors: Many, names: Iterable[str]) -> dict[str, Floats]:
+    """Give those of `norm`, `mean`, `std`, `min`, `max` and `absolute_mean` that are asked for.
+
+    In main memory all that is asked for of a tensor is computed before the next tensor: it is in the
+    processor's cache then. Elsewhere few kernels see all of them.
+    """
+    wanted = [name for name in names if name in NEEDED]
+    passes = dict.fromkeys(each for name in wanted for each in NEEDED[name])
+    if not passes:
+        return {}
+    one_by_one = all(tensor.is_cpu for tensor in tensors)
+    found = _passed([[tensor] for tensor in tensors] if one_by_one else [tensors], passes)
+    for name, total in (("mean", "sum"), ("absolute_mean", "absolute_sum")):
+        if total in found:
+            found[name] = found[total] / counts(tensors)
+    if "std" in wanted:
+        found["std"] = deviations(tensors, found["mean"], found["norm"])
+    return found
+
+
+def _passed(groups: Iterable[Many], passes: Iterable[str]) -> dict[str, Floats]:
+    """Give what passes over groups of tensors find, by name."""
+    found: defaultdict[str, list[torch.Tensor]] = defaultdict(list)
+    for group in groups:
+        for each in passes:
+            for name, scalars in PASSES[each](group).items():
+                found[name] += scalars
+    table = gathered([scalar for scalars in found.values() for scalar in scalars])
+    return dict(zip(found, table.reshape(len(found), -1), strict=True))
+
+
+def _extremes(tensors: Many) -> dict[str, list[torch.Tensor]]:
+    found = [torch.aminmax(tensor) for tensor in tensors]
+    return {"min": [least for least, _ in found], "max": [most for _, most in found]}
+
+
+PASSES: Mapping[str, Callable[[Many], dict[str, list[torch.Tensor]]]] = {
+    "norm": lambda tensors: {"norm": list(torch._foreach_norm(list(tensors)))},
+    "sum": lambda tensors: {"sum": [tensor.sum() for tensor in tensors]},
+    "absolute_sum": lambda tensors: {"absolute_sum": [tensor.abs().sum() for tensor in tensors]},
+    "extremes": _extremes,
+}
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "norm": ("norm",),
+    "mean": ("sum",),
+    "std": ("norm", "sum"),
+    "min": ("extremes",),
+    "max": ("extremes",),
+    "absolute_mean": ("absolute_sum",),
+}
+"""The passes over memory that statistics are made of."""
 
 
 def deviations(tensors: Many, mean: Floats, norm: Floats) -> Floats:
@@ -38,17 +87,6 @@ def deviations(tensors: Many, mean: Floats, norm: Floats) -> Floats:
     if cancelled:
         found[cancelled] = gathered([tensors[number].std(correction=0) for number in cancelled])
     return found
-
-
-def extremes(tensors: Many) -> tuple[Floats, Floats]:
-    """Give the smallest and the largest value of each."""
-    found = [torch.aminmax(tensor) for tensor in tensors]
-    return gathered([least for least, _ in found]), gathered([most for _, most in found])
-
-
-def absolute_means(tensors: Many) -> Floats:
-    """Give means of absolute values: Σ |x| / n."""
-    return gathered([tensor.abs().sum() for tensor in tensors]) / counts(tensors)
 
 
 def distances(tensors: Many, references: Many) -> Floats:
