@@ -98,15 +98,30 @@ def test_a_full_gpu_is_copied_from_at_once(monkeypatch):
     np.testing.assert_array_equal(row, source.numpy())
 
 
-def recorded(path):
+def toy_run(device="cpu"):
     settings = {
         "tasks": {"kind": "toy", "n_tasks": 3, "inputs": 8, "outputs": 9},
-        "training": {"epochs": 2, "updates_per_visit": 3, "device": "cpu"},
+        "training": {"epochs": 2, "updates_per_visit": 3, "device": device},
     }
-    run = prepare(parse_configuration(settings))
+    return prepare(parse_configuration(settings))
+
+
+def recorded(path, device="cpu"):
+    run = toy_run(device)
     recorders = [WeightRecorder(), GradientRecorder(updates="all", keep="bfloat16")]
     train(run, [Recording(path, recorders, queue_bytes=1_000)])
     return open_trace(path), run
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_recording_leaves_the_training_as_it_is_and_ends_with_its_weights(tmp_path, device):
+    trace, run = recorded(tmp_path / "run.zarr", device)
+    bare = toy_run(device)
+    train(bare)
+    for (name, parameter), other in zip(run.model.named_parameters(), bare.model.parameters(), strict=True):
+        assert torch.equal(parameter, other)
+        last = trace["weights"][name].isel(visit=-1).values
+        np.testing.assert_array_equal(last, parameter.detach().cpu().numpy())
 
 
 def test_a_trace_of_tensors_on_a_gpu_has_the_same_bits(monkeypatch, tmp_path):

@@ -47,11 +47,13 @@ def slow_sketch(values, k, seed):
     return sketch
 
 
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 @pytest.mark.parametrize("k", [1, 7, 64, 500, 4000])
 @pytest.mark.parametrize("seed", [0, 3])
-def test_it_is_what_its_slow_twin_gives(k, seed):
+def test_it_is_what_its_slow_twin_gives(device, k, seed):
+    there = [tensor.to(device) for tensor in tensors()]
     np.testing.assert_allclose(
-        sketched(tensors(), components=k, seed=seed), slow_sketch(tensors(), k, seed), rtol=1e-5, atol=1e-4
+        sketched(there, components=k, seed=seed), slow_sketch(tensors(), k, seed), rtol=1e-5, atol=1e-4
     )
 
 
