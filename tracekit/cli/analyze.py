@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import click
 
 from tracekit import plugins
-from tracekit.cli.parameters import TRACE
+from tracekit.cli.parameters import TRACE, require_known
 from tracekit.errors import AnalysisError, OutputError
 from tracekit.outputs import require_ending, writing
 
@@ -33,6 +33,13 @@ class Analyses(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of one analysis."""
         return _command(plugins.load("tracekit.analyses", cmd_name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the analysis that the arguments name, or say what was perhaps meant."""
+        require_known(ctx, self.list_commands(ctx), args[0], what="analysis")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the names alone: one-line summaries would cost the import of every analysis."""
@@ -165,8 +172,10 @@ def _click_type(hint: Any) -> Any:
 
 def _opened(analysis: Analysis, runs: tuple[str, ...]) -> list[xr.DataTree]:
     from tracekit.cli.progress import tracked
+    from tracekit.collection.finding import matching
     from tracekit.reading.opening import open_trace
 
+    runs = tuple(path for run in runs for path in matching(run))
     fewest, most = analysis.n_traces
     if len(runs) < fewest or (most is not None and len(runs) > most):
         raise click.UsageError(f"{analysis.name} takes {_count(fewest, most)}, found {len(runs)}")

@@ -63,10 +63,11 @@ def figures(
       tracekit figures demo/cyclic.zarr demo/shuffled.zarr --out figures
       tracekit figures run.zarr --out figures --only recovery --format svg
     """
+    from tracekit.collection.finding import matching
     from tracekit.reading.opening import open_trace
 
     make_folder(out)
-    traces = labelled([open_trace(run) for run in runs])
+    traces = labelled([open_trace(path) for run in runs for path in matching(run)])
     with computing(scheduler, shown=False) as compute:
         make = partial(_computed, compute) if no_cache else partial(_kept, compute, fresh=fresh)
         draw_all(traces, out, names=only, formats=formats, make=make)

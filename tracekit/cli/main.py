@@ -7,6 +7,7 @@ import sys
 import click
 
 from tracekit import plugins
+from tracekit.cli.parameters import require_known
 from tracekit.errors import PluginError, TracekitError
 
 
@@ -35,9 +36,7 @@ class Plugins(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the arguments name, or say what was perhaps meant."""
-        if args[0] not in self.list_commands(ctx):
-            known = dict.fromkeys(self.list_commands(ctx))
-            raise click.UsageError(f"no command {args[0]!r}{plugins.suggestion(args[0], known)}", ctx)
+        require_known(ctx, self.list_commands(ctx), args[0], what="command")
         return super().resolve_command(ctx, args)
 
 
@@ -57,6 +56,10 @@ def cli() -> None:
     Your own run:
       tracekit train examples/cyclic_gpt_neox.yaml --out run.zarr
       tracekit train examples/cyclic_gpt_neox.yaml training.order=shuffled --out shuffled.zarr
+
+    \b
+    Exit status: 0 if it was done, 1 if it could not be, 2 if the command line makes no sense.
+    Completion: eval "$(_TRACEKIT_COMPLETE=bash_source tracekit)"   (or zsh_source, fish_source)
     """
 
 

@@ -33,13 +33,20 @@ def find_traces(paths: AnyPath | Sequence[AnyPath]) -> list[str]:
     ['b.zarr', 'a.zarr']
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found = list(dict.fromkeys(path for each in given for path in _expanded(os.fspath(each))))
+    found = list(dict.fromkeys(path for each in given for path in matching(os.fspath(each))))
     if not found:
         raise TraceNotFoundError("no path of a trace was given; name some, such as 'runs/*.zarr'")
     return found
 
 
-def _expanded(path: str) -> list[str]:
+def matching(path: str) -> list[str]:
+    """Give the sorted paths that a glob matches, or a path as it is.
+
+    Raises
+    ------
+    TraceNotFoundError
+        If a glob matches nothing.
+    """
     if not WILDCARDS & set(path) or ("://" not in path and os.path.lexists(path)):
         return [path]
     found = sorted(_below(path) if "://" in path else _in_folders(path))

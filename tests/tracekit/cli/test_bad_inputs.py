@@ -90,6 +90,8 @@ def within(folder, monkeypatch):
         ("figures good.zarr --out file.txt", "file.txt: cannot be made a folder"),
         ("figures good.zarr --out figures --only rec*", "there is no 'rec*'"),
         ("figures losses.zarr --out figures --only trajectory", "no figure could be drawn"),
+        ("analyze seeds nothing*.zarr", "nothing is there that matches"),
+        ("figures nothing*.zarr --out figures", "nothing is there that matches"),
         ("table nothing*.zarr", "nothing is there that matches"),
         ("table good.zarr --out file.txt/table.csv", "file.txt: cannot be made a folder"),
         ("table good.zarr --by ordr", "did you mean 'order'"),

@@ -273,6 +273,31 @@ def test_it_runs_as_a_module(tmp_path):
     assert "there is nothing here" in done.stderr
 
 
+def test_globs_are_expanded_where_the_shell_did_not(runs, tmp_path):
+    by_glob = call("analyze", "order-test", tmp_path / "*.zarr", "--json")
+    assert by_glob == call("analyze", "order-test", *runs, "--json")
+
+
+@pytest.mark.parametrize(("command", "code"), [("analyze recvery x", 2), ("shw x", 2), ("show x", 1)])
+def test_wrong_usage_is_told_from_what_cannot_be_done(monkeypatch, capsys, command, code):
+    monkeypatch.setattr(sys, "argv", ["tracekit", *command.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    assert "Error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"), [("tracekit an", "analyze"), ("tracekit analyze order", "order-test")]
+)
+def test_shells_can_complete(monkeypatch, typed, found):
+    monkeypatch.setenv("_TRACEKIT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    done = CliRunner().invoke(cli, prog_name="tracekit")
+    assert f"plain,{found}" in done.stdout.splitlines()
+
+
 def test_bad_paths_and_names(monkeypatch, capsys, tmp_path, runs):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_text("")
