@@ -37,7 +37,8 @@ class ActivationRecorder(TensorRecorder):
     Parameters
     ----------
     modules : optional
-        Which modules, see `recorders.selection.Selection`; all of them if None.
+        Which modules, see `recorders.selection.Selection`; all that give tensors if None, which leaves out
+        containers and what gives objects, as the outermost modules of Hugging Face models do.
     probes : sequence of int, optional
         Numbers of the tasks to probe with; the first four (or all, if fewer) if None.
     pool : {"none", "mean"}
@@ -72,6 +73,7 @@ class ActivationRecorder(TensorRecorder):
         self._modules = select_modules(run.model, self._selection)
         self._tasks = chosen_probes(run, self._probes, self.group)
         captured = self._capture()
+        self._check_silent(captured)
         self._check_shapes(captured)
         rows = Rows(
             self.group,
@@ -135,12 +137,21 @@ class ActivationRecorder(TensorRecorder):
         values = output[0] if output.ndim > 1 and len(output) == 1 else output
         return values.reshape(-1, values.shape[-1]).mean(0) if self._pool == "mean" else values
 
-    def _check_shapes(self, captured: list[Captured]) -> None:
+    def _check_silent(self, captured: list[Captured]) -> None:
+        """Leave out modules that gave no tensor, unless they were asked for."""
         silent = [name for name in self._modules if name not in captured[0]]
-        if silent:
+        if silent and self._selection is not None:
             raise ConfigurationError(
                 f"{self.group}: {', '.join(silent[:3])} gave no tensor when the probes ran; leave it out"
             )
+        if not captured[0]:
+            raise ConfigurationError(
+                f"{self.group}: of the model's {len(silent)} modules none gave a tensor when the probes ran; "
+                "there is nothing to record, so leave this recorder out"
+            )
+        self._modules = {name: self._modules[name] for name in captured[0]}
+
+    def _check_shapes(self, captured: list[Captured]) -> None:
         for name, first in captured[0].items():
             shapes = {tuple(outputs[name].shape) for outputs in captured}
             if len(shapes) > 1:

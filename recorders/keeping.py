@@ -86,6 +86,7 @@ class Kept:
     def __init__(self, keep: Keep, run: Run, trace: TraceWriter, full: Rows) -> None:
         self._trace = trace
         self._forms = [(form, form.declare(full, run)) for form in parse_keep(keep)]
+        _require_kinds_of_their_own([rows.group for _, rows in self._forms], keep)
         for _, rows in self._forms:
             trace.declare_rows(rows)
 
@@ -146,6 +147,15 @@ def parse_keep(keep: Keep) -> tuple[Form, ...]:
     return forms
 
 
+def _require_kinds_of_their_own(groups: Sequence[str], keep: Keep) -> None:
+    twice = [group for group in groups if groups.count(group) > 1]
+    if twice:
+        raise ConfigurationError(
+            f"keep: expected forms of which each is a kind of its own, found {keep!r}, where "
+            f"{len(twice)} are written as {twice[0]!r}; keep one of them"
+        )
+
+
 def _parse_form(form: Any) -> Form:
     if isinstance(form, str):
         return _make(form, {})
@@ -161,6 +171,11 @@ def _parse_form(form: Any) -> Form:
 
 
 def _make(kind: Any, options: Mapping[str, Any]) -> Form:
+    if kind is None:
+        raise ConfigurationError(
+            f"keep: no form None: expected the key kind, one of {', '.join(FORMS)}, found only "
+            f"{sorted(options)}"
+        )
     if kind not in FORMS:
         raise ConfigurationError(f"keep: no form {kind!r}{suggestion(str(kind), list(FORMS))}")
     try:

@@ -73,12 +73,24 @@ def test_a_middle_dim_is_filled_place_by_place():
         ("ful", "no form 'ful': did you mean 'full'"),
         ({"kind": "full", "bits": 3}, "keep: full: .*"),
         ({}, "no form None"),
+        ({"precision": "bfloat16"}, r"expected the key kind, .*found only \['precision'\]"),
         ([], "expected one form or more"),
     ],
 )
 def test_forms_that_make_no_sense_are_named(keep, message):
     with pytest.raises(ConfigurationError, match=message):
         parse_keep(keep)
+
+
+@pytest.mark.parametrize(
+    ("keep", "kind"),
+    [(["full", "bfloat16"], "weights"), (["sketch", {"kind": "sketch", "components": 64}], "weights_sketch")],
+)
+def test_forms_that_would_be_one_kind_are_refused_before_any_is_declared(keep, kind):
+    trace = Trace()
+    with pytest.raises(ConfigurationError, match=f"2 are written as '{kind}'; keep one of them"):
+        Kept(keep, None, trace, Rows("weights", FIELDS, visits=(0, 3)))
+    assert not trace.declared
 
 
 @pytest.mark.parametrize(

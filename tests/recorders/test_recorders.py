@@ -379,6 +379,20 @@ def test_only_chosen_modules_carry_hooks_and_only_while_probes_run(tmp_path):
     assert seen == {(), ("first",)}
 
 
+def test_of_all_modules_those_that_give_no_tensor_are_left_out(tmp_path):
+    run = make_run()
+    run.model.container = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+    train(run, [Recording(tmp_path / "run.zarr", [ActivationRecorder()])])
+    found = set(open_trace(tmp_path / "run.zarr")["activations"].data_vars)
+    assert found == {name for name, _ in run.model.named_modules() if name} - {"container", "container.0"}
+
+
+def test_a_model_without_modules_that_give_tensors_is_refused(tmp_path):
+    run = prepare(parse_configuration({"tasks": {"kind": "toy", "n_tasks": 2, "inputs": 3, "outputs": 2}}))
+    with pytest.raises(ConfigurationError, match="none gave a tensor when the probes ran"):
+        train(run, [Recording(tmp_path / "run.zarr", [ActivationRecorder()])])
+
+
 def test_a_module_that_stays_silent_is_refused(tmp_path):
     run = make_run()
     run.model.extra = torch.nn.Linear(2, 2)
