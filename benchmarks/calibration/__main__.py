@@ -122,6 +122,18 @@ def of_orders(
     return reject
 
 
+def orders_interval(n_tasks: int, memory: float, *, shared: float) -> Row:
+    """Interval of the difference between two runs of the same kind, what tasks share taken off."""
+
+    def holds(rng: np.random.Generator, seed: int) -> bool:
+        runs = [Losses(rng, n_tasks, 2, memory, shared).parts(less_shared=True) for _ in range(2)]
+        resampling = Resampling(n_resamples=499, seed=seed)
+        _, low, high, _ = difference_of_scores(*runs, paired=True, resampling=resampling)
+        return low <= 0 <= high
+
+    return holds
+
+
 def excess_test(n_tasks: int, memory: float, *, shared: float = 0.0) -> Row:
     """Permutation test of a run's corrected recovery against that of its control, of the same kind."""
 
@@ -296,6 +308,12 @@ COVERAGES: dict[str, Callable[[], Row]] = {
     "recovery_interval, percentile, 16 tasks, memory 0.8": lambda: tasks_interval(16, "percentile"),
     "recovery_interval, percentile, 25 tasks, memory 0.8": lambda: tasks_interval(25, "percentile"),
     "recovery_interval, BCa, 25 tasks, memory 0.8": lambda: tasks_interval(25, "bca"),
+    "order_test, difference, 16 tasks, memory 0.8, shared noise": lambda: orders_interval(
+        16, 0.8, shared=0.05
+    ),
+    "order_test, difference, 16 tasks, memory 0.8, shared noise as large as own": lambda: orders_interval(
+        16, 0.8, shared=0.15
+    ),
     "corrected recovery less that of control, 16 tasks, memory 0.8": lambda: excess_interval(16, 0.8),
     "corrected recovery less that of control, 16 tasks, memory 0.8, shared noise": lambda: excess_interval(
         16, 0.8, shared=0.05
