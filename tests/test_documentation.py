@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import pytest
 
 from tracekit.cli.main import cli
+from tracekit.testing.written import write_example_trace
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -80,3 +82,11 @@ def test_every_path_extra_and_target_of_the_readme_is_there():
     paths = re.findall(r"`((?:tracekit|recorders|analyses|tests|examples|benchmarks)/[\w/.-]*)", text)
     paths += re.findall(r"examples/\w+\.\w+", text)
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_figures_of_the_paper_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [write_example_trace(f"{order}.zarr", n_tasks=4, order=order) for order in ("cyclic", "shuffled")]
+    runpy.run_path(str(ROOT / "examples" / "paper_figures.py"))["main"](*paths)
+    drawn = {path.name: path.read_bytes()[:4] for path in tmp_path.glob("*.png")}
+    assert drawn == dict.fromkeys(("recovery.png", "similarity-weights.png", "task-loss.png"), b"\x89PNG")
