@@ -7,6 +7,7 @@ from analyses.dissimilarity import rdm, rsa
 from analyses.grams import gram
 from analyses.inference import order_test, recovery_interval
 from analyses.inputs import per_visit
+from analyses.levels import level_means
 from analyses.pairwise import pairwise_summary
 from analyses.periods import period
 from analyses.recovery import online_loss, recovery, shift_averaged_loss
@@ -47,6 +48,7 @@ __all__ = [
     "jonckheere",
     "kendall",
     "less_shared",
+    "level_means",
     "mantel",
     "noise_ceiling",
     "online_loss",

@@ -111,6 +111,7 @@ LONG_NAMES = {
     "n_tasks_other": "number of tasks of the second run",
     "n_units": "number of units",
     "n_runs": "number of runs",
+    "level_mean": "mean over the runs of a level",
     "n_visits": "number of visits",
     "n_pairs": "number of pairs of visits",
     "n_entries": "number of entries in the mean",

@@ -214,15 +214,20 @@ class FigureKind:
         What it is called (also the name of its files), and one line on what it shows.
     build : callable
         `build(traces)`, with traces by label, gives a lazy Dataset that holds every number of the picture.
-        Raises `AnalysisError`, saying what is missing, where the traces cannot give it.
+        Raises `AnalysisError`, saying what is missing, where the traces cannot give it. Options are its
+        keyword-only parameters: texts, each with a default.
     draw : callable
         `draw(dataset)` turns the computed Dataset into a matplotlib Figure and computes nothing.
     save : callable
         `save(figure, directory, name, formats)` writes the Figure into files and gives their paths.
+    options : mapping
+        One line of help for each option of `build`. A figure with options is drawn only where it is asked
+        for by name.
     """
 
     name: str
     summary: str
-    build: Callable[[Mapping[str, xr.DataTree]], xr.Dataset]
+    build: Callable[..., xr.Dataset]
     draw: Callable[[xr.Dataset], Any]
     save: Callable[[Any, Path, str, Sequence[str]], Sequence[Path]]
+    options: Mapping[str, str] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from analyses.figures import (
+    by_setting,
     norms,
     online_loss,
     pairwise,
@@ -95,4 +96,15 @@ PAIRWISE_RECOVERY = _figure(
     "what a trial visit to one task does to the loss of another, by when their turns come",
     pairwise.build,
     pairwise.draw,
+)
+
+BY_SETTING = _figure(
+    "by-setting",
+    "a metric of many runs against a setting, with its mean and interval over runs, by order",
+    by_setting.build,
+    by_setting.draw,
+    options={
+        "by": "The setting, model_size if not given.",
+        "metric": "The number of each run, recovery if not given.",
+    },
 )

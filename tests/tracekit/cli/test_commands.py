@@ -177,6 +177,29 @@ def test_figures(runs, tmp_path):
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["recovery.svg"]
 
 
+def test_a_figure_with_options_is_drawn_where_it_is_named(runs, tmp_path):
+    asked = ("--only", "by-setting", "--set", "by=order", "--set", "metric=forgetting")
+    for keeping in ((), (), ("--no-cache",)):
+        call("figures", *runs, "--out", tmp_path / "a", "--format", "svg", *asked, *keeping)
+        assert [path.name for path in (tmp_path / "a").iterdir()] == ["by-setting.svg"]
+    text = call("figures", *runs, "--out", tmp_path / "b", "--format", "png")
+    assert "by-setting" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--only", "by-setting", "--set", "bye=order"), "no such option: did you mean 'by'"),
+        (("--set", "by=order"), "no such option: there are none; name the figure by --only"),
+        (("--only", "by-setting", "--set", "by"), "expected NAME=VALUE"),
+        (("--only", "by-setting", "--set", "by=ordr"), "no figure could be drawn"),
+    ],
+)
+def test_options_of_figures_that_are_none(runs, tmp_path, monkeypatch, capsys, given, message):
+    found = fails(monkeypatch, capsys, "figures", *runs, "--out", tmp_path / "f", *given)
+    assert message in found
+
+
 def test_train_show_analyze(tmp_path):
     (tmp_path / "toy.yaml").write_text(TOY)
     text = call("train", tmp_path / "toy.yaml", "training.epochs=2", "--out", tmp_path / "run.zarr")
