@@ -60,10 +60,14 @@ def test_opening_and_building_an_analysis_computes_nothing(tmp_path, reads, name
 @pytest.mark.parametrize("name", plugins.names("tracekit.figures"))
 def test_building_a_figure_computes_nothing(tmp_path, reads, name):
     figure = plugins.load("tracekit.figures", name)
-    trace = open_trace(write_example_trace(tmp_path / "run.zarr", n_epochs=4))
+    traces = {}
+    for size in (1, 2):  # a setting that differs, for figures over many runs
+        facts = {"model_signature": {"layer.weight": f"float32[{size}, 3]"}}
+        path = write_example_trace(tmp_path / f"{size}.zarr", n_epochs=4, attributes=facts)
+        traces[f"run {size}"] = open_trace(path)
     missing = name.removeprefix("similarity-") in ("activations", "gradients", "pairwise-recovery")
     with no_compute(), pytest.raises(AnalysisError, match="recorded") if missing else nullcontext():
-        figure.build({"cyclic": trace})
+        figure.build(traces)
     assert not reads
 
 
