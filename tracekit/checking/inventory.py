@@ -25,6 +25,7 @@ from tracekit.format.layout import (
     Shape,
     read_layout,
 )
+from tracekit.format.marker import MARKER_KEY
 from tracekit.format.validation import NOT_KINDS, SAMPLE_COORDS, TIMELINE_COORDS
 from tracekit.reading.counts import is_open, room_for_snapshots, samples_at
 from tracekit.reading.extent import read_commit, read_known
@@ -191,10 +192,10 @@ def _find_marker(inventory: Inventory) -> None:
     try:
         marker, inventory.declared = read_commit(inventory.store, planned)
         inventory.committed = marker.committed
-    except NotATraceError as error:
-        inventory.note("metadata", COMMIT_KEY, f"{COMMIT_KEY}/{METADATA}", error)
     except TraceError as error:
-        inventory.note("metadata", COMMIT_KEY, f"{COMMIT_KEY}/c/0", error)
+        metadata = f"{COMMIT_KEY}/{METADATA}"
+        is_undescribed = isinstance(error, NotATraceError) or inventory.store.get(metadata) is None
+        inventory.note("metadata", COMMIT_KEY, metadata if is_undescribed else MARKER_KEY, error)
 
 
 def _find_timeline(inventory: Inventory) -> None:

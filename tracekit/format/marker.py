@@ -25,7 +25,7 @@ from tracekit.errors import (
     TraceRolledBackError,
 )
 from tracekit.format.codecs import Codec
-from tracekit.format.layout import COMMIT_KEY, FORMAT, METADATA, ArrayLayout
+from tracekit.format.layout import CLOCK, COMMIT_KEY, FORMAT, METADATA, TIMELINE, ArrayLayout
 from tracekit.store import Store
 
 MARKER_LAYOUT = ArrayLayout(
@@ -67,6 +67,8 @@ def require_marker(store: Store) -> Marker:
         If there is nothing at all.
     NotATraceError
         If there is none: it is no trace, or one that was never finished being made.
+    DamagedTraceError
+        If there is none, or not what describes it, though snapshots were recorded.
     """
     marker = read_marker(store)
     if marker is None or store.get(f"{COMMIT_KEY}/{METADATA}") is None:
@@ -79,6 +81,12 @@ def _missing(store: Store) -> TraceError:
         return TraceNotFoundError(f"{store.url}: there is nothing here; check the path")
     if FORMAT.encode() not in (store.get(METADATA) or b""):
         return NotATraceError(f"{store.url}: not a trace; check the path")
+    if any(store.children(f"{TIMELINE}/{CLOCK}/c")):
+        lost = MARKER_KEY if store.get(MARKER_KEY) is None else f"{COMMIT_KEY}/{METADATA}"
+        return DamagedTraceError(
+            f"{store.url}/{lost}: missing, though snapshots were recorded; have it made anew by "
+            f"tracekit verify {store.url} --repair"
+        )
     return NotATraceError(
         f"{store.url}: its making was cut off before anything was recorded; delete it and start again"
     )

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from tracekit import open_trace
+from tracekit import TraceWriter, open_trace
 from tracekit.errors import DamagedTraceError, NotATraceError, TraceError, TraceNotFoundError
 from tracekit.format.documents import seal
+from tracekit.schedule import OpenPlan
 from tracekit.testing.written import write_example_trace
 
 
@@ -58,9 +59,17 @@ def test_broken_json(path):
         open_trace(path)
 
 
-def test_making_was_cut_off(path):
-    (path / "commit/c/0").unlink()
+def test_making_was_cut_off(tmp_path):
+    TraceWriter.create(tmp_path / "run.zarr", OpenPlan()).close("failed")
+    (tmp_path / "run.zarr/commit/c/0").unlink()
     with pytest.raises(NotATraceError, match="cut off before anything was recorded"):
+        open_trace(tmp_path / "run.zarr")
+
+
+@pytest.mark.parametrize("lost", ["commit/c/0", "commit/zarr.json"])
+def test_nobody_is_told_to_delete_what_was_recorded(path, lost):
+    (path / lost).unlink()
+    with pytest.raises(DamagedTraceError, match=f"{lost}: missing, though snapshots .* --repair"):
         open_trace(path)
 
 

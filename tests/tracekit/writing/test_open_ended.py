@@ -335,7 +335,8 @@ def test_killed_at_any_moment_it_holds_all_that_was_committed(tmp_path, n_kills)
             found = open_trace(path).attrs["snapshots_committed"]
             assert found >= committed, "a committed visit was lost"
             committed = found
-            assert_holds(path, committed)
+            if committed:  # else it may be that not everything was declared yet
+                assert_holds(path, committed)
     assert committed >= n_kills // 3
     assert verify(path).faults == ()
     with TraceWriter.resume(path, PLAN) as trace:
