@@ -27,7 +27,8 @@ def parse_when(form: WhenForm) -> When:
         - `{log_spaced: 20}`: 20 visits, each about the same factor after the one before
         - `{epochs: [0, 5]}`: all visits of these epochs
         - `{around: {tasks: [0, 7], width: 2}}`: visits that bring these tasks back, and 2 before and after
-        - a list of these, or `{any: […]}`: what any of them means; `{all: […]}`: what all of them mean
+        - a list of these (not of numbers alone), or `{any: […]}`: what any of them means
+        - `{all: […]}`: what all of them mean
         - from Python, a callable that says of a visit number whether it is meant, or a `When`
 
         A mapping may have `ends: false` beside its key: then the first and last snapshot, which otherwise
@@ -52,7 +53,7 @@ def parse_when(form: WhenForm) -> When:
     if isinstance(form, Mapping):
         return _parse_mapping(form)
     if isinstance(form, Sequence) and not isinstance(form, str):
-        return AnyOf(_parse_parts(form, "a list"))
+        return AnyOf(_parse_list(form))
     if callable(form):
         require_takes(form, ("visit",), what="when")
         return Calling(form)
@@ -85,6 +86,18 @@ def _parse_around(value: Any) -> When:
             f"when: around: expected keys tasks and width, as in {{tasks: [0], width: 2}}, found {value!r}"
         )
     return Around(_wholes(value["tasks"], "around"), _whole(value.get("width", 0), "around"))
+
+
+def _parse_list(form: Sequence[Any]) -> tuple[When, ...]:
+    """Parse the parts of a list. Whoever writes numbers alone most likely means visits, not steps."""
+    if form and all(isinstance(part, int) for part in form):
+        numbers = ", ".join(map(str, form))
+        steps = ", ".join(f"{{every: {number}}}" for number in form)
+        raise ConfigurationError(
+            f"when: a list of numbers alone may mean two things, found {list(form)}; write "
+            f"{{visits: [{numbers}]}} for these visits, [{steps}] for every so many"
+        )
+    return _parse_parts(form, "a list")
 
 
 def _parse_parts(value: Any, what: str) -> tuple[When, ...]:

@@ -120,6 +120,7 @@ def test_what_needs_the_end_refuses_a_run_without_one(form):
         ({"around": [0]}, "expected keys tasks and width"),
         ({"any": []}, "expected one cadence or more"),
         ([], "expected one cadence or more"),
+        ([10, 20], r"write {visits: \[10, 20\]} for these visits, \[{every: 10}, {every: 20}\]"),
     ],
 )
 def test_what_makes_no_sense_is_named(form, message):
