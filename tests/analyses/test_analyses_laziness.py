@@ -66,6 +66,7 @@ PUBLIC = {
     "effect_size": lambda tree: analyses.effect_size(*[scores(tree)["task_recovery_score"]] * 2),
     "jonckheere": lambda tree: analyses.jonckheere(*over_runs(tree), n_resamples=20),
     "kendall": lambda tree: analyses.kendall(*over_runs(tree)),
+    "level_means": lambda tree: analyses.level_means(*over_runs(tree)),
     "mantel": lambda tree: analyses.mantel(residuals(tree), residuals(tree)),
     "noise_ceiling": lambda tree: analyses.noise_ceiling(seeds(tree)["peak"]),
     "page": lambda tree: analyses.page(scores(tree)["peak"], unit="task", condition="interval"),

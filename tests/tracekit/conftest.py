@@ -140,7 +140,7 @@ def gs(google_storage) -> str:
     return f"gs://{BUCKET}/{uuid.uuid4().hex}"
 
 
-@pytest.fixture(params=["local", "memory", "s3", "gs"])
+@pytest.fixture(params=["local", "memory", "s3", pytest.param("gs", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place of every kind of store, to put traces under."""
     if request.param in ("s3", "gs"):

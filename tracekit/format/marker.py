@@ -81,15 +81,17 @@ def _missing(store: Store) -> TraceError:
         return TraceNotFoundError(f"{store.url}: there is nothing here; check the path")
     if FORMAT.encode() not in (store.get(METADATA) or b""):
         return NotATraceError(f"{store.url}: not a trace; check the path")
-    if any(store.children(f"{TIMELINE}/{CLOCK}/c")):
-        lost = MARKER_KEY if store.get(MARKER_KEY) is None else f"{COMMIT_KEY}/{METADATA}"
+    absent = [key for key in (MARKER_KEY, f"{COMMIT_KEY}/{METADATA}") if store.get(key) is None]
+    if not any(store.children(f"{TIMELINE}/{CLOCK}/c")):
+        why = "its making was cut off before anything was recorded"
+    elif len(absent) == 1:
         return DamagedTraceError(
-            f"{store.url}/{lost}: missing, though snapshots were recorded; have it made anew by "
+            f"{store.url}/{absent[0]}: missing, though snapshots were recorded; have it made anew by "
             f"tracekit verify {store.url} --repair"
         )
-    return NotATraceError(
-        f"{store.url}: its making was cut off before anything was recorded; delete it and start again"
-    )
+    else:
+        why = f"its deletion was cut off, and {COMMIT_KEY} is gone, which says what was recorded"
+    return NotATraceError(f"{store.url}: {why}; delete it and start again")
 
 
 def write_marker(store: Store, marker: Marker, *, before: Collection[Marker | None]) -> None:
