@@ -16,7 +16,7 @@ def damage_in(runs: Sequence[OpenedRun], kind: str) -> dict[str, DamagedTraceErr
 
 def _first_damage(run: OpenedRun, kind: str) -> DamagedTraceError | None:
     try:
-        run.nodes[kind].compute()
+        run.nodes[kind].count().compute()  # reads all, and holds a block at a time
     except DamagedTraceError as error:
         return error
     return None
