@@ -102,6 +102,8 @@ def _why_missing(store: Store, key: str) -> str:
             return f"not a trace: {folder or 'it'} is in the old Zarr format 2, which is never read"
     if not any(store.children()):
         return f"not a trace: it is a file, and a trace is a folder; there is no {key}"
+    if not folder and any(name.endswith(".zarr") for name in store.children()):
+        return f"not a trace, but a folder of some: name one of them, or all as '{store.url}/*.zarr'"
     return f"not a trace, or a part of it is gone: there is no {key}"
 
 

@@ -59,6 +59,11 @@ def test_broken_json(path):
         open_trace(path)
 
 
+def test_a_folder_of_traces(path):
+    with pytest.raises(NotATraceError, match=r"a folder of some: name one of them, or all as '.*/\*\.zarr'"):
+        open_trace(path.parent)
+
+
 def test_making_was_cut_off(tmp_path):
     TraceWriter.create(tmp_path / "run.zarr", OpenPlan()).close("failed")
     (tmp_path / "run.zarr/commit/c/0").unlink()
