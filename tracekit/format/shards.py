@@ -52,6 +52,13 @@ class Shard:
     layout: ArrayLayout
     values: Values
 
+    @property
+    def n_bytes(self) -> int | None:
+        """All bytes; None if chunks are compressed."""
+        layout, n_chunks = self.layout, math.prod(self.layout.chunks_per_shard)
+        chunk_bytes = layout.codec.exact_bytes(math.prod(layout.chunk) * layout.dtype.itemsize)
+        return chunk_bytes and n_chunks * (chunk_bytes + INDEX_ENTRY_BYTES) + CHECKSUM_BYTES
+
     def __iter__(self) -> Iterator[Buffer]:
         """Give the pieces."""
         return encode_shard(self.layout, self.values)

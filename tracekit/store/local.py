@@ -44,8 +44,9 @@ class LocalStore:
 
     def __init__(self, root: Path, durability: Durability = "fsync") -> None:
         self.root = root
+        self._root = str(root)
         self.durability = durability
-        self._unsynced: set[Path] = set()
+        self._unsynced: set[str] = set()
         self._lock = threading.Lock()
         self._guard = Guard(root)
 
@@ -78,19 +79,20 @@ class LocalStore:
 
     def put_pieces(self, key: str, pieces: Iterable[Buffer]) -> None:
         """Write beside, some pieces at a time, flush to disk, rename into place."""
-        path = self.root / key
-        temporary = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex))
-        self._make_folder(path.parent)
+        folder, name = os.path.split(self._path(key))
+        temporary = f"{folder}/{PARTIAL.format(name, uuid.uuid4().hex)}"
+        self._make_folder(folder)
         try:
-            with temporary.open("wb", buffering=0) as file:
-                write_pieces(file.fileno(), pieces)
+            with _new_file(temporary) as descriptor:
+                write_pieces(descriptor, pieces)
                 if self.durability == "fsync":
-                    os.fsync(file.fileno())
-            temporary.replace(path)
+                    os.fsync(descriptor)
+            os.replace(temporary, f"{folder}/{name}")
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
-        self._changed(path.parent)
+        self._changed(folder)
 
     def exchange(self, key: str, old: Collection[bytes | None], new: bytes) -> bool:
         """Put an object if what is there is one of `old`; say whether it was.
@@ -103,7 +105,7 @@ class LocalStore:
         StoreError
             If another process does not unlock it.
         """
-        folder = (self.root / key).parent
+        folder = os.path.dirname(self._path(key))
         self._make_folder(folder)
         with _locked(folder):
             if self.get(key) not in old:
@@ -114,7 +116,7 @@ class LocalStore:
     def version(self, key: str) -> str | None:
         """Give what tells a file from every other, or None where there is none."""
         try:
-            found = os.lstat(self.root / key)
+            found = os.lstat(self._path(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISDIR(found.st_mode):
@@ -126,7 +128,7 @@ class LocalStore:
 
         The folder is locked meanwhile, as by `exchange`.
         """
-        folder = (self.root / key).parent
+        folder = os.path.dirname(self._path(key))
         self._make_folder(folder)
         with _locked(folder):
             if self.version(key) != seen:
@@ -158,20 +160,20 @@ class LocalStore:
 
     def remove(self, key: str) -> None:
         """Remove an object, if it is there; durable after `sync`."""
-        path = self.root / key
+        path = self._path(key)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             self._guard.check_folders(key)
-            path.unlink()
-            self._changed(path.parent)
+            os.unlink(path)
+            self._changed(os.path.dirname(path))
 
     def remove_tree(self, prefix: str) -> None:
         """Remove a folder in it, if it is there; durable after `sync`."""
         folder = self.root / prefix
         if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder)
-            self._changed(folder.parent)
+            self._changed(str(folder.parent))
             with self._lock:
-                self._unsynced = {path for path in self._unsynced if not path.is_relative_to(folder)}
+                self._unsynced = {path for path in self._unsynced if not Path(path).is_relative_to(folder)}
 
     def sweep(self) -> None:
         """Delete the files that were being written when their process was killed."""
@@ -184,19 +186,34 @@ class LocalStore:
         self.root.rename(aside)
         shutil.rmtree(aside)
 
-    def _changed(self, folder: Path) -> None:
+    def _path(self, key: str) -> str:
+        # a string: making a Path takes as long as the system takes to write a small file
+        return f"{self._root}/{key}"
+
+    def _changed(self, folder: str) -> None:
         with self._lock:
             self._unsynced.add(folder)
 
-    def _make_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
+    def _make_folder(self, folder: str) -> None:
+        if not os.path.isdir(folder):
+            os.makedirs(folder, exist_ok=True)
             with self._lock:
-                self._unsynced.update(parent for parent in (folder, *folder.parents) if parent != Path("/"))
+                self._unsynced.update(str(path) for path in (Path(folder), *Path(folder).parents))
+                self._unsynced.discard("/")
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _new_file(path: str) -> Iterator[int]:
+    """Open a file that is not there yet for writing."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
     """Lock a folder against other writers."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -231,7 +248,7 @@ def _unlock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def _fsync_folder(folder: Path) -> None:
+def _fsync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

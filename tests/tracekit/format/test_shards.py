@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracekit.errors import DamagedTraceError
+from tracekit.format import codecs
 from tracekit.format import layout as layouts
 from tracekit.format.layout import METADATA, rows_layout, series_layout
 from tracekit.format.schema import Field, Rows, Series
-from tracekit.format.shards import write_row
+from tracekit.format.shards import encode_row, write_row
 from tracekit.reading.parts import Wanted, parts_of_row
 from tracekit.reading.pieces import read_pieces
 from tracekit.store import LocalStore
@@ -70,6 +71,29 @@ def test_shard_bytes_are_those_of_zarr_python(tmp_path):
     key = layout.object_key((0, 0))
 
     assert store.get(key) == other.get(key)
+
+
+@pytest.mark.parametrize("middle", [None, ("task", ("a", "b", "c"))])
+@pytest.mark.parametrize("n_elements", [1, 16, 17, 333])
+def test_how_long_a_shard_will_be_is_known_unless_it_is_compressed(small_chunks, middle, n_elements):
+    rows = Rows("weights", (Field("w", (n_elements,)),), (0,), middle)
+    for codec in ("none", "lz4"):
+        for _, shard in encode_row(rows_layout(rows, codec), 0, np.ones(rows.row_shape, "f4")):
+            assert shard.n_bytes == (sum(map(len, shard)) if codec == "none" else None)
+
+
+def test_large_and_small_data_have_checksums_of_one_kind():
+    """crc32c bit by bit: the reflected polynomial 0x82f63b78 (RFC 3720, appendix B.4)."""
+    data = np.random.default_rng(0).bytes(codecs.LARGE_BYTES + 5)
+    for part in (b"", data[:3], data[: codecs.LARGE_BYTES - 1], data[: codecs.LARGE_BYTES], data):
+        register = 0xFFFFFFFF
+        for byte in part:
+            register ^= byte
+            for _ in range(8):
+                register = (register >> 1) ^ (0x82F63B78 * (register & 1))
+        expected = (register ^ 0xFFFFFFFF).to_bytes(4, "little")
+        assert codecs.checksum(part) == expected
+        assert codecs.checksum(codecs.as_bytes(np.frombuffer(part, "u1").copy())) == expected
 
 
 def test_unwritten_rows_read_as_nan_and_zeros_as_zeros(tmp_path):
