@@ -49,7 +49,7 @@ class _DaskArray(type):
         return hash(da.Array)
 
 
-class StoredArray(da.Array, metaclass=_DaskArray):  # type: ignore[misc]
+class StoredArray(da.Array, metaclass=_DaskArray):
     """A dask array of stored rows. Whatever is made of it, other than a slice, is an ordinary dask array."""
 
     stored: StoredRows

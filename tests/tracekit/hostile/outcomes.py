@@ -21,25 +21,29 @@ def outcome(base, path, edit, original):
 
 def what_reading_says(path, original):
     """Say whether a store gives what the sound one gives, the same numbers in other words, or which error."""
-    try:
-        found = read_everything(path)
-    except TraceError as error:
-        return f"{type(error).__name__}: {error}"
-    except BaseException as error:  # noqa: BLE001 - anything else is what is looked for
-        return f"BROKEN {type(error).__name__}: {error}"[:500]
-    if found == original:
-        return "same"
-    return "different" if numbers_of(found) <= numbers_of(original) else "BROKEN: numbers are made up"
+    return tried(lambda: compared(read_everything(path), original), lambda e: f"{type(e).__name__}: {e}")
 
 
 def what_verify_says(path):
     """Give how many faults are found; -1 where it is not taken for a trace."""
+    return tried(lambda: len(verify(path, threads=1).faults), lambda _: -1)
+
+
+def tried(action, refused):
+    """Give what an action gives, or what `refused` makes of a `TraceError`; any other error is a failure."""
     try:
-        return len(verify(path, threads=1).faults)
-    except TraceError:
-        return -1
-    except BaseException as error:  # noqa: BLE001
+        return action()
+    except TraceError as error:
+        return refused(error)
+    except BaseException as error:  # noqa: BLE001 - what is looked for, and told of every store at the end
         return f"BROKEN {type(error).__name__}: {error}"[:500]
+
+
+def compared(found, original):
+    """Say whether what was found is the same as in the sound store, or less."""
+    if found == original:
+        return "same"
+    return "different" if numbers_of(found) <= numbers_of(original) else "BROKEN: numbers are made up"
 
 
 def numbers_of(found):
