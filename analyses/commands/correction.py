@@ -1,4 +1,9 @@
-"""`tracekit analyze corrected-recovery`: recovery without what general learning does."""
+"""`tracekit analyze corrected-recovery`: recovery without what general learning does.
+
+The scores are of losses less a baseline. The test between run and control is that of `order-test`, of losses
+less all that tasks share at a snapshot, which takes off any baseline: noise that all tasks of a run share
+stays in corrected losses, and would make a test of their scores reject twice as often as it should.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ from analyses.commands.parts import (
     with_adjusted,
     worded,
 )
-from analyses.correction import corrected_recovery, general_learning
+from analyses.correction import corrected_recovery, general_learning, less_shared
 from analyses.inference import COUNTS, POOLED, TESTED, order_test
 from analyses.kernels.inference import Alternative
 from analyses.names import named
@@ -53,7 +58,8 @@ def build(
         learned = [general_learning(losses, loss="test_loss") for losses in runs]
     corrected = [corrected_recovery(*each, loss=loss) for each in zip(runs, learned, strict=True)]
     settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
-    result = order_test(*corrected, **settings, alternative=alternative, confidence=confidence)
+    tested = [recovery(less_shared(losses, loss=loss), loss=loss) for losses in runs]
+    result = order_test(*tested, **settings, alternative=alternative, confidence=confidence)
     plain = [recovery(losses, loss=loss) for losses in runs]
     shared = slice(result.sizes["interval"])
     scores = [each["recovery_score"].isel(interval=shared) for each in (*plain, *corrected)]
@@ -82,7 +88,7 @@ def report(dataset: xr.Dataset) -> Report:
             "warnings": warnings,
         },
         columns=(
-            *("interval", "score", "of control", "corrected", "of control", "excess"),
+            *("interval", "score", "of control", "corrected", "of control", "difference"),
             *(*interval_heads(dataset), *P_HEADS),
         ),
         rows=rows_of(dataset[name] for name in ("interval", *SCORES, *TESTED, *ADJUSTED)),
@@ -100,10 +106,9 @@ def _notes(dataset: xr.Dataset) -> tuple[str, ...]:
     return (
         f"Corrected: the score of losses less general learning, which is taken to be {source}. In the first "
         "interval tasks are met for the first time, which moves a control's mean as well: trust it less.",
-        f"Excess: corrected score of the run less that of its control; permutation test over tasks, "
-        f"{dataset.attrs['alternative']}. All intervals at once: p = {pooled}.",
-        "Noise that all tasks of a run share is neither in the null nor in the interval: where there is much "
-        "of it they are too sure. `order-test` takes it off, and any baseline with it.",
+        "Difference, its interval and p: of scores of losses less all that tasks share at a snapshot, "
+        "general learning and noise, as in `order-test`. It is smaller than that of corrected scores. "
+        f"Permutation test over tasks, {dataset.attrs['alternative']}. All intervals at once: p = {pooled}.",
     )
 
 
@@ -120,10 +125,9 @@ CORRECTED_RECOVERY = Analysis(
     n_traces=(2, 2),
     details="A score above 1 is general learning: training on any task lowers the losses of all. Here the "
     "mean loss of a control, which has the same tasks and budget and no anticipation, is taken off first. "
-    "Null hypothesis of the test: what a task loses and regains, without general learning, does not depend "
-    "on the order. The unit of replication is the task: noise that all tasks of a run share makes p and "
-    "the interval too small here, and is taken off by `order-test`, and any baseline with it. One run of "
-    "each says nothing of other seeds.",
+    "The test between run and control is that of `order-test`, of losses less all that tasks share at a "
+    "snapshot: noise that all tasks of a run share stays in corrected losses, and a test of these would be "
+    "too sure. One run of each says nothing of other seeds.",
     examples=(
         "demo/cyclic.zarr demo/shuffled.zarr",
         "demo/cyclic.zarr demo/shuffled.zarr --alternative two-sided",

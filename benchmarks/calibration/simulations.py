@@ -52,9 +52,9 @@ class Losses:
         self.loss[rows, self.trained[1:]] = 1.0  # what was just trained
         self.starts, self.ends = intervals(visits_of_tasks(self.trained, n_tasks))
 
-    def parts(self, *, less_shared: bool = False, baseline: Floats | float = 0.0) -> Floats:
+    def parts(self, *, less_shared: bool = False) -> Floats:
         """Give losses after a visit, before the next, and at the peak, dims (part, interval, task)."""
-        loss = (rotation.less_shared(self.loss, self.trained) if less_shared else self.loss) - baseline
+        loss = rotation.less_shared(self.loss, self.trained) if less_shared else self.loss
         after, before, peak, _ = interval_losses(loss, self.starts, self.ends)
         return np.stack([after, before, peak]).swapaxes(1, 2)
 
@@ -124,34 +124,6 @@ def orders_interval(n_tasks: int, memory: float, *, shared: float) -> Row:
         return low <= 0 <= high
 
     return holds
-
-
-def excess_test(n_tasks: int, memory: float, *, shared: float = 0.0) -> Row:
-    """Permutation test of a run's corrected recovery against that of its control, of the same kind."""
-
-    def reject(rng: np.random.Generator, seed: int) -> bool:
-        return _excess(rng, seed, n_tasks, memory, shared)[-1] <= LEVEL
-
-    return reject
-
-
-def excess_interval(n_tasks: int, memory: float, *, shared: float = 0.0) -> Row:
-    """Interval of how far a run's corrected recovery exceeds that of its control, of the same kind."""
-
-    def holds(rng: np.random.Generator, seed: int) -> bool:
-        _, low, high, _ = _excess(rng, seed, n_tasks, memory, shared)
-        return low <= 0 <= high
-
-    return holds
-
-
-def _excess(
-    rng: np.random.Generator, seed: int, n_tasks: int, memory: float, shared: float
-) -> tuple[float, float, float, float]:
-    run, control = (Losses(rng, n_tasks, 2, memory, shared) for _ in range(2))
-    baseline = control.loss.mean(axis=1, keepdims=True)
-    corrected = (each.parts(baseline=baseline) for each in (run, control))
-    return difference_of_scores(*corrected, paired=True, resampling=Resampling(n_resamples=499, seed=seed))
 
 
 def page(n_tasks: int, memory: float) -> Row:

@@ -14,9 +14,6 @@ ROWS = dict(
     re.findall(r"^\| (.+?) \| (\d\.\d+) \|", (ROOT / "docs" / "calibration.md").read_text(), re.MULTILINE)
 )
 KNOWN_OUTSIDE = {
-    "corrected recovery against control, 16 tasks, memory 0.8, shared noise",
-    "corrected recovery less that of control, 16 tasks, memory 0.8, shared noise",
-    "corrected recovery less that of control, 16 tasks, memory 0.8, shared noise as large as own",
     "order_test of losses as they are, paired, 16 tasks, memory 0.8, shared noise",
     "seeds_interval, 3 seeds that do not differ but by their tasks",
 }
