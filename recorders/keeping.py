@@ -21,7 +21,7 @@ from recorders.sketches import Sketch
 from recorders.tensors import Tensors, torch_view
 from tracekit.errors import ConfigurationError
 from tracekit.format.schema import Rows
-from tracekit.plugins import suggestion
+from tracekit.plugins import require_options, suggestion
 from tracekit.protocols import Run
 from tracekit.writing.putting import Wait
 from tracekit.writing.writer import TraceWriter
@@ -178,6 +178,7 @@ def _make(kind: Any, options: Mapping[str, Any]) -> Form:
         )
     if kind not in FORMS:
         raise ConfigurationError(f"keep: no form {kind!r}{suggestion(str(kind), list(FORMS))}")
+    require_options(FORMS[kind], options, what=f"keep: {kind}")
     try:
         return FORMS[kind](**options)
     except TypeError as error:

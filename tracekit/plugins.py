@@ -9,7 +9,7 @@ import difflib
 import functools
 import importlib.metadata
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from tracekit.errors import ConfigurationError, PluginError
@@ -60,14 +60,32 @@ def make(group: Group, name: str, options: Mapping[str, Any]) -> Any:
         If it does not take one of the options, or refuses its value.
     """
     factory = load(group, name)
-    accepted = [p for p in inspect.signature(factory).parameters if p != "self"]
-    for option in options:
-        if option not in accepted:
-            raise ConfigurationError(f"{name}: no option {option!r}{suggestion(option, accepted)}")
+    require_options(factory, options, what=name)
     try:
         return factory(**options)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{name}: {error}") from error
+
+
+def require_options(factory: Callable[..., Any], options: Iterable[str], *, what: str) -> None:
+    """Refuse options that a factory does not take by name.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is one; says what was perhaps meant.
+
+    Examples
+    --------
+    >>> require_options(lambda width: width, ["widht"], what="window")
+    Traceback (most recent call last):
+        ...
+    tracekit.errors.ConfigurationError: window: no option 'widht': did you mean 'width'?
+    """
+    accepted = list(inspect.signature(factory).parameters)
+    for option in options:
+        if option not in accepted:
+            raise ConfigurationError(f"{what}: no option {option!r}{suggestion(option, accepted)}")
 
 
 def suggestion(name: str, known: Mapping[str, Any] | list[str]) -> str:

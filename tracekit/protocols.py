@@ -107,7 +107,8 @@ class Recorder(Protocol):
     """Records one kind of thing into a trace: an observer that is handed the writer.
 
     `start` declares what will be written and may install hooks; `stop` removes them, may be called twice, and
-    is called whatever happened.
+    is called whatever happened. A recorder may be started again after it was stopped: where a trace is to be
+    replaced, recorders declare to a writer that only counts first.
     """
 
     def start(self, run: Run, trace: Any) -> None:

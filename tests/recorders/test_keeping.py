@@ -71,7 +71,13 @@ def test_a_middle_dim_is_filled_place_by_place():
     ("keep", "message"),
     [
         ("ful", "no form 'ful': did you mean 'full'"),
-        ({"kind": "full", "bits": 3}, "keep: full: .*"),
+        ({"kind": "full", "bits": 3}, "^keep: full: no option 'bits': there are none$"),
+        ({"kind": "bfloat16", "dtype": "float16"}, "^keep: bfloat16: no option 'dtype': there are none$"),
+        (
+            {"kind": "sketch", "component": 8},
+            "keep: sketch: no option 'component': did you mean 'components'",
+        ),
+        ({"kind": "reductions", "bits": 8}, "no option 'bits': there are histogram, quantiles, statistics"),
         ({}, "no form None"),
         ({"precision": "bfloat16"}, r"expected the key kind, .*found only \['precision'\]"),
         ([], "expected one form or more"),

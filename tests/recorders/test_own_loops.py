@@ -238,6 +238,29 @@ def test_nothing_is_left_when_it_cannot_begin(tmp_path):
     assert n_hooks(model, optimizer) == 0
 
 
+@pytest.mark.parametrize(
+    "wrong", [WeightRecorder(select="no_such"), GradientRecorder(keep={"kind": "sketch", "component": 8})]
+)
+def test_a_trace_is_replaced_only_by_recorders_that_can_record(tmp_path, wrong):
+    path = tmp_path / "run.zarr"
+    record_visits(path, n=2)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with pytest.raises(ConfigurationError, match=r"no_such|component"):
+        record_visits(path, n=1, recorders=[LossRecorder(), wrong], overwrite=True)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    record_visits(path, n=1, overwrite=True)
+    assert open_trace(path).attrs["snapshots_committed"] == 2
+
+
+def record_visits(path, *, n, **settings):
+    model, optimizer = make()
+    with record(model, optimizer, path, **{"recorders": recorders(), **settings}) as trace:
+        for _ in range(n):
+            step(model, optimizer, trace)
+            trace.visit()
+    assert n_hooks(model, optimizer) == n_hooks(*make())
+
+
 def test_an_optimizer_must_train_the_model(tmp_path):
     model, optimizer = make()
     with pytest.raises(ConfigurationError, match="holds none of the model's parameters"):

@@ -56,7 +56,7 @@ def _verify(run: str, threads: int) -> Report:
     from tracekit.checking.verify import verify as read_through
     from tracekit.cli.progress import bar
 
-    with bar() as progress:
+    with bar(transient=True) as progress:
         task = progress.add_task("reading", total=None, note="objects")
         return read_through(
             run,

@@ -121,7 +121,7 @@ class CountingWriter:
 
 
 def planned_kinds(run: Run, recorders: Iterable[Recorder]) -> list[PlannedKind]:
-    """Ask recorders what they will write of a run. They are stopped again; use others to record."""
+    """Ask recorders what they will write of a run. They are stopped again, and can be started anew."""
     writer = CountingWriter(run.plan)
     for recorder in recorders:
         try:

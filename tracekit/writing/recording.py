@@ -15,6 +15,7 @@ from tracekit.store import Durability
 from tracekit.writing.buffers import QUEUE_BYTES
 from tracekit.writing.committing import OnError
 from tracekit.writing.ending import Status
+from tracekit.writing.estimate import planned_kinds
 from tracekit.writing.measuring import COMMIT, MEASURES, SERIES, Stopwatch, names_of
 from tracekit.writing.teams import Jointly, Team
 from tracekit.writing.writer import TraceWriter
@@ -30,7 +31,8 @@ class Recording:
     recorders : sequence of Recorder
         What is recorded.
     overwrite : bool
-        Replace a trace that is there.
+        Replace a trace that is there, once every recorder has said what it will write: one that cannot
+        record the run leaves the old trace as it was.
     resume : bool
         Go on with the trace of a run that was cut off; see `TraceWriter.resume`, and for the run itself
         `tracekit.training.restore`.
@@ -110,6 +112,8 @@ class Recording:
         if self._resume:
             self._trace = TraceWriter.resume(self.path, run.plan, snapshots=run.snapshots, **settings)
         else:
+            if self._overwrite:
+                self._rehearse(run)
             self._trace = TraceWriter.create(self.path, run.plan, overwrite=self._overwrite, **settings)
         self._n_updates, self._snapshots = self._trace.n_updates, self._trace.snapshots
         with Jointly(self._team):
@@ -151,6 +155,11 @@ class Recording:
                 cleanup.callback(trace.close, _status(error))
             for recorder in self._recorders:
                 cleanup.callback(recorder.stop)
+
+    def _rehearse(self, run: Run) -> None:
+        """Let recorders refuse the run while the trace that is to be replaced is still there."""
+        with Jointly(self._team):
+            planned_kinds(run, self._recorders)
 
     def _declare_measures(self, trace: TraceWriter) -> None:
         """Let recorders be measured; a trace that was begun without it is resumed without it."""

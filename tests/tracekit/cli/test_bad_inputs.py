@@ -110,6 +110,11 @@ def test_it_is_said_in_words(refused, command, message):
     assert message in refused(*shlex.split(command))
 
 
+def test_no_empty_progress_bar_stands_before_the_message(refused):
+    for command in ("verify group.zarr", "verify absent.zarr", "figures absent.zarr --out figures"):
+        assert refused(*command.split()).startswith("Error: ")
+
+
 def test_an_empty_path_is_not_this_folder(refused):
     for command in (["show"], ["analyze", "recovery"], ["train", "toy.yaml", "--overwrite", "--out"]):
         assert "the path is empty" in refused(*command, "")
