@@ -1,194 +1,262 @@
-"""Random traces, recorded, resumed and gone back in: after each, every value is what was handed over."""
+"""Random traces live: recorded, cut off, resumed, taken back, damaged and repaired; every bit is looked at.
 
-import dataclasses
+Beside the trace there is a plain list of what was committed to it. After each event, random ways to read the
+trace give what is in that list. Who opened it earlier sees what there was then, or is told that it went back.
+"""
+
+import tempfile
 import uuid
-from itertools import pairwise
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
-from hypothesis import given, settings
+from click.testing import CliRunner
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from random_readings import check_opened
+from random_traces import N_SNAPSHOTS, expected, shapes
 
-from tracekit import Field, Plan, Rows, Series, TraceWriter, flat, load, open_trace, rollback
+from tracekit import TraceWriter, open_trace, rollback
 from tracekit.checking.verify import verify
+from tracekit.cli.verify import verify as verify_command
+from tracekit.errors import TraceInUseError, TraceRolledBackError, TraceWarning
 from tracekit.format import layout
-from tracekit.format.precision import from_bfloat16, to_bfloat16
 from tracekit.reading import stored, together
-from tracekit.schedule import OpenPlan, Visit
+from tracekit.store import LocalStore, open_store
+from tracekit.store.memory import MemoryStore
+from tracekit.store.remote import RemoteStore
 
-N_VISITS, N_TASKS = 6, 3
-N_SNAPSHOTS = N_VISITS + 1
+SEEDS = st.integers(0, 2**32 - 1)
 COUNTS = st.integers(0, N_SNAPSHOTS)
-SHAPES = st.lists(st.integers(1, 4), max_size=3).map(tuple)
-DTYPES = st.sampled_from(["float64", "float32", "float16", "bfloat16"])
-CODECS = st.sampled_from(["lz4", "none"])
-SELECTIONS = (slice(None), slice(None, None, -2), [], -1, [-1, 0, -1])
 
 
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """Tensors at some visits, or at some updates of the run."""
+class Life(RuleBasedStateMachine):
+    """One trace, and beside it all that was committed."""
 
-    name: str
-    fields: tuple[Field, ...]
-    dtype: str
-    samples: tuple[int, ...]
-    per_update: bool
-    middle: tuple[str, tuple[str, ...]] | None
+    place = "memory://lives"
 
-    def row(self, sample):
-        """What is handed over, and what must come back: numbers of all sizes, and those that are none."""
-        rng = np.random.default_rng([sample, len(self.fields), self.per_update])
-        shape = (*([len(self.middle[1])] if self.middle else []), sum(each.size for each in self.fields))
-        values = rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 3, shape)
-        values[rng.random(shape) < 0.1] = rng.choice([np.inf, -np.inf, np.nan, -0.0, 1e-7])
-        bits = to_bfloat16(values.astype("f4"))
-        return (bits, from_bfloat16(bits)) if self.dtype == "bfloat16" else (values.astype(self.dtype),) * 2
+    def __init__(self):
+        super().__init__()
+        self.patch, self.refused = pytest.MonkeyPatch(), ()
+        for kind in (LocalStore, MemoryStore, RemoteStore):
+            self.patch.setattr(kind, "put_unless_changed", self._unless_refused(kind.put_unless_changed))
+        self.history, self.writer, self.abandoned, self.reader = [], None, None, None
+
+    def _unless_refused(self, put):
+        def put_or_refuse(store, key, *rest):
+            if key.startswith(self.refused):
+                raise OSError(28, "No space left on device")
+            return put(store, key, *rest)
+
+        return put_or_refuse
+
+    @initialize(
+        shape=shapes(),
+        seed=SEEDS,
+        n_visits=COUNTS,
+        codec=st.sampled_from(["lz4", "none"]),
+        sizes=st.tuples(*map(st.sampled_from, ([8, 28, 1000], [1, 2], [8, 40], [32, 200]))),
+    )
+    def begin(self, shape, seed, n_visits, codec, sizes):
+        chunk, n_chunks, series, block = sizes
+        self.patch.setattr(layout, "CHUNK_BYTES", chunk)
+        self.patch.setattr(layout, "SHARD_BYTES", n_chunks * chunk)
+        self.patch.setattr(layout, "SERIES_CHUNK_BYTES", series)
+        self.patch.setattr(stored, "BLOCK_BYTES", block)
+        self.patch.setattr(together, "JOB_BYTES", 28)
+        self.shape, self.rng = shape, np.random.default_rng(seed)
+        self.path = f"{self.place}/{uuid.uuid4().hex}.zarr"
+        self.settings = {"codec": codec, "durability": "rename", "on_error": "warn"}
+        self._take(TraceWriter.create(self.path, shape.plan, **self.settings))
+        self._record(n_visits, wait=False)
+
+    def _take(self, writer):
+        self.writer, self.next, self.pending = writer, writer.snapshots, None
+        self.shape.declare(writer)
+
+    @precondition(lambda self: self.writer and self.next < N_SNAPSHOTS)
+    @rule(n_visits=st.integers(1, 4), wait=st.booleans(), lost=st.booleans())
+    def record(self, n_visits, wait, lost):
+        """Record some visits; of the last, the store may take no tensors of a kind."""
+        self._record(n_visits, wait=wait, lost=lost)
+
+    def _record(self, n_visits, *, wait, lost=False):
+        last = min(self.next + n_visits, N_SNAPSHOTS) - 1
+        for number in range(self.next, last + 1):
+            if lost and number == last >= len(self.history) and self.pending is None:
+                self.refused = (f"{self.rng.choice(self.shape.kinds).name}/values/c/",)
+            self._put(number)
+            if number >= len(self.history):
+                kinds = tuple(key.split("/")[0] for key in self.refused)
+                self.history.append(replace(self.pending, lost=kinds))
+            with warnings.catch_warnings(action="ignore", category=TraceWarning):
+                self.writer.commit(self.shape.visit(number), wait=wait or lost or number == last)
+            self.next, self.pending, self.refused = number + 1, None, ()
+
+    def _put(self, number):
+        """Put a visit, the same as before if the run repeats it."""
+        if self.pending is None:
+            repeated = number < len(self.history)
+            self.pending = self.history[number] if repeated else self.shape.recorded(number, self.rng)
+            self.pending.put(self.writer)
+
+    @precondition(lambda self: self.writer and self.pending is None and self.next < N_SNAPSHOTS)
+    @rule()
+    def put(self):
+        """Put a visit and do not commit it."""
+        self._put(self.next)
+
+    @precondition(lambda self: self.writer)
+    @rule()
+    def close(self):
+        self.writer.close("complete" if self.next == N_SNAPSHOTS else "interrupted")
+        self.writer = None
+
+    @precondition(lambda self: self.writer and self.next < N_SNAPSHOTS)
+    @rule()
+    def vanish(self):
+        """Leave the trace amid a visit, as a process does that is killed; it may yet turn out to live."""
+        self._put(self.next)
+        self.abandoned, self.writer = self.writer, None
+
+    def _may_go_on(self):
+        return self.shape.open_ended or len(self.history) < N_SNAPSHOTS
+
+    @precondition(lambda self: not self.writer and self._may_go_on())
+    @rule(behind=st.none() | COUNTS, n_visits=COUNTS)
+    def resume(self, behind, n_visits):
+        """Go on after all that was committed, or after less, and then repeat the rest."""
+        force = self.abandoned is not None
+        settings = {**self.settings, "snapshots": behind, "force_claim": force}
+        self._take(TraceWriter.resume(self.path, self.shape.plan, **settings))
+        self._went_back(went=force or not self.history)
+        self._record(n_visits, wait=True)
+
+    @precondition(lambda self: not self.writer)
+    @rule(kept=COUNTS)
+    def go_back(self, kept):
+        kept, force = min(kept, len(self.history)), self.abandoned is not None
+        rollback(self.path, kept, force_claim=force)
+        went = force or kept < len(self.history)
+        del self.history[kept:]
+        self._went_back(went=went)
+
+    def _went_back(self, *, went):
+        """Nothing is left of what was not committed, and who was taken for dead can do nothing more."""
+        if went and self.reader:
+            with pytest.raises(TraceRolledBackError):
+                check_opened(*self.reader, self.rng)
+            self.reader = None
+        store = open_store(self.path)
+        for kind in self.shape.kinds if self.history or not self.writer else ():
+            samples = [key for one in self.history for key in one.rows if key[0] == kind.name]
+            rows = {int(row) for row in store.children(f"{kind.name}/values/c")}
+            assert rows <= {*range(len(samples))}
+        if self.abandoned:
+            visit = self.shape.visit(self.abandoned.snapshots)
+            with pytest.raises(TraceInUseError):
+                self.abandoned.commit(visit)
+            self.abandoned.close("failed")
+            self.abandoned = None
+
+    @precondition(lambda self: self.history and not self.writer and not self.abandoned)
+    @rule(seed=SEEDS)
+    def damage_and_repair(self, seed):
+        """Damage an object: it is named, and what can be repaired is."""
+        store, rng = open_store(self.path), np.random.default_rng(seed)
+        keys = [key for kind in self.shape.kinds for key in _objects(store, f"{kind.name}/values")]
+        keys += [key for name in ("eval_loss", "n_tokens") for key in _objects(store, f"losses/{name}")]
+        key = str(rng.choice([*keys, f"{self.shape.kinds[0].name}/zarr.json", "losses/zarr.json"]))
+        whole = store.get(key)
+        store.put(key, _damaged(whole, rng))
+        assert key in {fault.key for fault in verify(self.path).faults}
+        kept = self._visit_of(store, key)
+        result = CliRunner().invoke(verify_command, [self.path, "--repair"])
+        if kept == 0:
+            assert result.exit_code == 1
+            store.put(key, whole)
+            return
+        assert result.exit_code == 0, result.output
+        self._went_back(went=kept < len(self.history))
+        del self.history[kept:]
+
+    def _visit_of(self, store, key):
+        """The first visit that needs an object; all are kept without metadata, which has a copy."""
+        if key.endswith("zarr.json"):
+            return len(self.history)
+        array, _, place = key.partition("/c/")
+        number = int(place.split("/")[0]) * layout.read_layout(store, array).object_shape[0]
+        rows = [sample for one in self.history for group, sample in one.rows if group == array.split("/")[0]]
+        dim = next((kind.dim for kind in self.shape.kinds if array == f"{kind.name}/values"), None)
+        return self.shape.visit_of(dim, rows[number]) if dim else number
+
+    @invariant()
+    def is_read_as_recorded(self):
+        known = expected(self.shape, self.history)
+        trace = open_trace(self.path, chunks=self.rng.choice(["auto", None]))
+        check_opened(trace, known, self.rng)
+        if not self.writer and self.rng.random() < 0.3:
+            assert verify(self.path).faults == ()
+        if self.reader and self.rng.random() < 0.5:
+            check_opened(*self.reader, self.rng)
+        if self.reader is None or self.rng.random() < 0.3:
+            self.reader = trace, known
+
+    def teardown(self):
+        for writer in filter(None, (self.writer, self.abandoned)):
+            with warnings.catch_warnings(action="ignore", category=TraceWarning):
+                writer.close("failed")
+        self.patch.undo()
 
 
-@st.composite
-def kinds(draw, n_updates):
-    """Draw kinds of rows, at visits or updates that nothing orders."""
-    found = []
-    for number in range(draw(st.integers(1, 2))):
-        dtype, per_update = draw(DTYPES), draw(st.booleans())
-        shapes = draw(st.lists(SHAPES, min_size=1, max_size=4))
-        fields = tuple(Field(f"part{place}", shape, dtype) for place, shape in enumerate(shapes))
-        least, most = (0, sum(n_updates)) if per_update else (0, N_SNAPSHOTS)
-        samples = draw(st.sets(st.integers(least, max(least, most - 1)), max_size=most))
-        middle = ("probe", ("x", "y")) if draw(st.booleans()) else None
-        found.append(Kind(f"kind{number}", fields, dtype, tuple(sorted(samples)), per_update, middle))
-    return found
+def _objects(store, array):
+    """Give the keys of all objects of an array."""
+    found, folders = [], [f"{array}/c"]
+    while folders:
+        folder = folders.pop()
+        below = [f"{folder}/{name}" for name in store.children(folder)]
+        found += [key for key in below if store.get(key) is not None]
+        folders += [key for key in below if store.get(key) is None]
+    return sorted(found)
 
 
-class Life:
-    """A trace that is recorded by several runs, one after another, and what it must hold."""
-
-    def __init__(self, path, data):
-        self.path, self.committed = path, 0
-        self.open_ended, self.codec = data.draw(st.booleans()), data.draw(CODECS)
-        some = st.lists(st.integers(0, 3), min_size=N_VISITS, max_size=N_VISITS)
-        self.n_updates = [
-            0,
-            *(data.draw(some) if self.open_ended else [data.draw(st.integers(1, 3))] * N_VISITS),
-        ]
-        self.first = np.cumsum([0, *self.n_updates])
-        tasks = st.lists(st.integers(0, N_TASKS - 1), min_size=N_VISITS, max_size=N_VISITS)
-        self.order = np.reshape(data.draw(tasks), (2, -1))
-        self.kinds = data.draw(kinds(self.n_updates))
-
-    def visit(self, number):
-        """The place of a visit in time."""
-        planned = Plan(self.order, N_TASKS, 1).visit(number)
-        return Visit(number, planned.epoch, planned.position, planned.task)
-
-    def visit_of(self, kind, sample):
-        """The visit that a row was recorded in."""
-        return int(np.searchsorted(self.first, sample, "right")) - 1 if kind.per_update else sample
-
-    def record(self, first, last, *, half):
-        """Record snapshots, in a run that has `first` of them behind it; `half` begins one more."""
-        with self._begin(first) as trace:
-            self._declare(trace)
-            for number in range(first or 0, last):
-                self._put(trace, number)
-                trace.commit(self.visit(number), wait=number % 2 == 0)
-            if half and last <= N_VISITS:
-                self._put(trace, last)
-            trace.close("complete" if last == N_SNAPSHOTS else "interrupted")
-        self.committed = max(self.committed, last)
-
-    def _begin(self, first):
-        plan = OpenPlan(n_tasks=N_TASKS) if self.open_ended else Plan(self.order, N_TASKS, self.n_updates[-1])
-        if first is None:
-            return TraceWriter.create(self.path, plan, codec=self.codec, durability="rename")
-        return TraceWriter.resume(self.path, plan, snapshots=first, codec=self.codec, durability="rename")
-
-    def _declare(self, trace):
-        series = [Series("losses", "eval_loss", dims=("task",)), Series("losses", "train_loss", "update")]
-        trace.declare_series(series, labels={"task": list("abc")})
-        for kind in self.kinds:
-            samples = () if self.open_ended else kind.samples
-            visits = tuple(self.visit_of(kind, sample) for sample in samples)
-            updates = samples if kind.per_update else None
-            trace.declare_rows(Rows(kind.name, kind.fields, visits, kind.middle, kind.dtype, updates=updates))
-
-    def _put(self, trace, number):
-        for update in range(self.first[number], self.first[number + 1]):
-            trace.put("losses", "train_loss", update / 3)
-        trace.put("losses", "eval_loss", [number, -number, np.nan])
-        for kind in self.kinds:
-            for sample in kind.samples:
-                if self.visit_of(kind, sample) == number:
-                    trace.put_row(kind.name, sample, kind.row(sample)[0])
-
-    def check(self):
-        """Hold everything that is opened against what was handed over."""
-        assert verify(self.path).faults == ()
-        for chunks in ("auto", None):
-            trace = open_trace(self.path, chunks=chunks)
-            assert trace.attrs["snapshots_committed"] == self.committed
-            numbers, n_updates = np.arange(self.committed), self.first[self.committed]
-            losses = load(trace["losses"].to_dataset())
-            np.testing.assert_array_equal(losses.eval_loss[:, :2], np.stack([numbers, -numbers], 1))
-            np.testing.assert_array_equal(losses.train_loss, np.arange(n_updates) / 3)
-            for kind in self.kinds:
-                self._check_kind(trace, kind)
-
-    def _check_kind(self, trace, kind):
-        found, dim = trace[kind.name].to_dataset(), "update" if kind.per_update else "visit"
-        samples = [sample for sample in kind.samples if self.visit_of(kind, sample) < self.committed]
-        places = [self.visit(self.visit_of(kind, sample)) for sample in samples]
-        np.testing.assert_array_equal(found[dim], samples)
-        np.testing.assert_array_equal(found.trained_task, [place.task for place in places])
-        np.testing.assert_array_equal(found.epoch, [place.epoch for place in places])
-        rows = flat(trace, kind.name)
-        expected = np.array([kind.row(sample)[1] for sample in samples], rows.dtype).reshape(rows.shape)
-        np.testing.assert_array_equal(rows, expected)
-        ends = np.cumsum([0, *(each.size for each in kind.fields)])
-        columns = {each.name: slice(*pair) for each, pair in zip(kind.fields, pairwise(ends), strict=True)}
-        for name, part in columns.items():
-            np.testing.assert_array_equal(flat(trace, kind.name, name), expected[..., part])
-        values = {name: expected[..., part].reshape(found[name].shape) for name, part in columns.items()}
-        known = found.copy(data=values)
-        for selection in SELECTIONS if samples else ():
-            chosen = found.isel({dim: selection})
-            xr.testing.assert_identical(load(chosen), known.isel({dim: selection}))
-            xr.testing.assert_identical(chosen.compute(), known.isel({dim: selection}))
+def _damaged(data, rng):
+    """Change one bit, or cut the end off."""
+    place = int(rng.integers(len(data)))
+    if rng.random() < 0.3:
+        return data[:place]
+    return data[:place] + bytes([data[place] ^ 1 << int(rng.integers(8))]) + data[place + 1 :]
 
 
-def live(place, data):
-    """Let a trace be recorded, gone back in and resumed, and look at all of it after each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "CHUNK_BYTES", data.draw(st.sampled_from([8, 28, 1000])))
-        patch.setattr(layout, "SHARD_BYTES", 2 * layout.CHUNK_BYTES)
-        patch.setattr(layout, "SERIES_CHUNK_BYTES", data.draw(st.sampled_from([8, 40])))
-        patch.setattr(together, "JOB_BYTES", 28)
-        patch.setattr(stored, "BLOCK_BYTES", data.draw(st.sampled_from([32, 200])))
-        life = Life(f"{place}/{uuid.uuid4().hex}.zarr", data)
-        life.record(None, data.draw(COUNTS), half=data.draw(st.booleans()))
-        life.check()
-        for kept, behind, more in data.draw(
-            st.lists(st.tuples(COUNTS, COUNTS, COUNTS), min_size=1, max_size=2)
-        ):
-            rollback(life.path, min(kept, life.committed))
-            life.committed = min(kept, life.committed)
-            life.check()
-            if life.open_ended or life.committed < N_SNAPSHOTS:
-                behind = min(behind, life.committed)
-                life.record(behind, max(behind, more), half=more % 2 == 0)
-                life.check()
+class LifeOnDisk(Life):
+    """The same on a disk."""
+
+    def __init__(self):
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.place = self.folder.name
+
+    def teardown(self):
+        super().teardown()
+        self.folder.cleanup()
 
 
-@settings(max_examples=5, deadline=None, derandomize=True)
-@given(st.data())
-def test_a_random_life(data):
-    live("memory://lives", data)
+class LifeInBucket(Life):
+    """The same in an object store."""
+
+    place = "s3://traces/lives"
 
 
-@pytest.mark.slow
-@settings(max_examples=30, deadline=None)
-@given(st.data())
-def test_many_random_lives_on_a_disk(tmp_path_factory, data):
-    live(tmp_path_factory.mktemp("lives"), data)
+def many(life, n_lives):
+    """Give the long test of a kind of life."""
+    life.TestCase.settings = settings(max_examples=n_lives, stateful_step_count=20, **COMMON)
+    return pytest.mark.slow(life.TestCase)
+
+
+COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+TestLives = Life.TestCase
+TestLives.settings = settings(max_examples=6, stateful_step_count=6, derandomize=True, **COMMON)
+TestManyLivesOnDisk = many(LifeOnDisk, 60)
+TestManyLivesInBucket = pytest.mark.usefixtures("object_server")(many(LifeInBucket, 15))
