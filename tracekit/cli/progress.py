@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,13 +25,25 @@ from tracekit.schedule import Update, Visit
 
 Thing = TypeVar("Thing")
 
+SECONDS_BETWEEN_LINES = 60
+
 
 class RunProgress:
-    """An observer that shows how far a run is."""
+    """An observer that shows how far a run is: a bar on a terminal, and else a line now and then.
 
-    def __init__(self, label: str) -> None:
+    Parameters
+    ----------
+    label : str
+        What the run is called.
+    clock : callable
+        Gives the time in seconds; lines are a minute apart or more, but for the first and the last.
+    """
+
+    def __init__(self, label: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._label = label
-        self._bar = bar()
+        self._clock = clock
+        self._bar = bar(transient=not Console(stderr=True).is_terminal)
+        self._next_line = -math.inf
 
     def start(self, run: Run) -> None:
         """Show an empty bar."""
@@ -48,6 +63,9 @@ class RunProgress:
         """Advance by one snapshot."""
         note = f"mean loss {evaluation.eval_loss.mean():.3f}"
         self._bar.update(self._task, advance=1, note=note)
+        if self._bar.disable and (self._clock() >= self._next_line or visit.number == self._n_visits):
+            self._next_line = self._clock() + SECONDS_BETWEEN_LINES
+            click.echo(f"training {self._label}: visit {visit.number} of {self._n_visits}, {note}", err=True)
 
     def finish(self, error: BaseException | None) -> None:
         """Leave the bar as it is."""
