@@ -33,12 +33,23 @@ def _check_alone(found, expected, rng):
     _same_values(one.values, known.values)
     _same_values((-one.T).compute().values, (-known.T).values)
     if known.size:
+        _check_together(one, known, rng)
         n_points = int(rng.integers(1, 5))
         points = {
             dim: xr.DataArray(rng.integers(-size, size, n_points), dims="point")
             for dim, size in known.sizes.items()
         }
         _same_values(one.isel(points).values, known.isel(points).values)
+
+
+def _check_together(one, known, rng):
+    """Compute of two parts at once."""
+    parts = [{dim: int(rng.integers(size)) for dim, size in known.sizes.items()} for _ in range(2)]
+    dim = next(iter(known.dims), None)
+    parts += [{dim: slice(place, place + 1)} for place in range(2)] if dim else []
+    found = dask.compute(*(-one.isel(part) for part in parts))
+    for part, values in zip(parts, found, strict=True):
+        _same_values(values.values, (-known.isel(part)).values)
 
 
 def _check_some_columns(trace, kind, known, rng):

@@ -56,10 +56,11 @@ class Life(RuleBasedStateMachine):
         shape=shapes(),
         seed=SEEDS,
         n_visits=COUNTS,
+        lost=st.booleans(),
         codec=st.sampled_from(["lz4", "none"]),
         sizes=st.tuples(*map(st.sampled_from, ([8, 28, 1000], [1, 2], [8, 40], [32, 200]))),
     )
-    def begin(self, shape, seed, n_visits, codec, sizes):
+    def begin(self, shape, seed, n_visits, lost, codec, sizes):
         chunk, n_chunks, series, block = sizes
         self.patch.setattr(layout, "CHUNK_BYTES", chunk)
         self.patch.setattr(layout, "SHARD_BYTES", n_chunks * chunk)
@@ -70,7 +71,7 @@ class Life(RuleBasedStateMachine):
         self.path = f"{self.place}/{uuid.uuid4().hex}.zarr"
         self.settings = {"codec": codec, "durability": "rename", "on_error": "warn"}
         self._take(TraceWriter.create(self.path, shape.plan, **self.settings))
-        self._record(n_visits, wait=False)
+        self._record(n_visits, wait=False, lost=lost)
 
     def _take(self, writer):
         self.writer, self.next, self.pending = writer, writer.snapshots, None
@@ -82,7 +83,7 @@ class Life(RuleBasedStateMachine):
         """Record some visits; of the last, the store may take no tensors of a kind."""
         self._record(n_visits, wait=wait, lost=lost)
 
-    def _record(self, n_visits, *, wait, lost=False):
+    def _record(self, n_visits, *, wait, lost):
         last = min(self.next + n_visits, N_SNAPSHOTS) - 1
         for number in range(self.next, last + 1):
             if lost and number == last >= len(self.history) and self.pending is None:
@@ -125,14 +126,14 @@ class Life(RuleBasedStateMachine):
         return self.shape.open_ended or len(self.history) < N_SNAPSHOTS
 
     @precondition(lambda self: not self.writer and self._may_go_on())
-    @rule(behind=st.none() | COUNTS, n_visits=COUNTS)
-    def resume(self, behind, n_visits):
+    @rule(behind=st.none() | COUNTS, n_visits=COUNTS, lost=st.booleans())
+    def resume(self, behind, n_visits, lost):
         """Go on after all that was committed, or after less, and then repeat the rest."""
         force = self.abandoned is not None
         settings = {**self.settings, "snapshots": behind, "force_claim": force}
         self._take(TraceWriter.resume(self.path, self.shape.plan, **settings))
         self._went_back(went=force or not self.history)
-        self._record(n_visits, wait=True)
+        self._record(n_visits, wait=True, lost=lost)
 
     @precondition(lambda self: not self.writer)
     @rule(kept=COUNTS)
