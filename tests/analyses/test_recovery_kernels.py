@@ -126,12 +126,14 @@ def test_a_loss_without_number_gives_nan_without_warning(bad):
     assert np.isnan(fast_score(loss, trained_task)).all()
     after, before, peak = np.array([1.0, 1.0]), np.array([1.5, 1.5]), np.array([2.0, bad])
     np.testing.assert_array_equal(kernels.share_recovered(after, before, peak), [0.5, np.nan])
+    endless = np.array([bad])
+    assert np.isnan(kernels.share_recovered(endless, endless, endless)).all()
 
 
 def test_forgetting_below_one_part_in_a_million_million_counts_as_none():
-    peak = np.array([1.0, 1.0])
-    after = peak - np.array([5e-13, 5e-12])
-    np.testing.assert_array_equal(np.isnan(kernels.share_recovered(after, peak, peak)), [True, False])
+    peak = np.array([1.0, 1.0, -1.0, -1.0])  # the log of a density has losses below zero
+    after = peak - np.array([5e-13, 5e-12, 5e-13, 5e-12])
+    np.testing.assert_array_equal(np.isnan(kernels.share_recovered(after, peak, peak)), [True, False] * 2)
 
 
 @given(runs())
@@ -158,3 +160,4 @@ def test_online_loss_is_that_of_the_definition(run):
 def test_grouped_mean_is_the_mean_of_each_group():
     means = kernels.grouped_mean(np.array([1.0, 3.0, 10.0]), np.array([0, 0, 2]), np.array([0, 2]))
     np.testing.assert_array_equal(means, [2.0, 10.0])
+    assert kernels.grouped_mean(np.ones((4, 3)), np.zeros(3), np.array([])).shape == (4, 0)
