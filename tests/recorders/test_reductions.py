@@ -91,6 +91,7 @@ def test_counting_is_allowed_where_all_else_is_to_repeat_itself(monkeypatch):
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         filled([torch.randn(9)], ["histogram"])
+        assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
