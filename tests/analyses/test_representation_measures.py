@@ -134,10 +134,11 @@ def test_p_values_of_independent_data_are_uniform():
         assert 0.4 < p_values.mean() < 0.6
 
 
-def test_rotations_and_scales_change_nothing_and_other_widths_can_be_compared():
+@pytest.mark.parametrize("scale", [2, 1e-6])
+def test_rotations_and_scales_change_nothing_and_other_widths_can_be_compared(scale):
     values, labelled = random(n_visits=1)
     rotation = scipy.stats.ortho_group.rvs(11, random_state=0)
-    turned = labelled.copy(data=2 * values @ rotation)
+    turned = labelled.copy(data=scale * values @ rotation)
     wide = xr.concat([turned, 0 * turned], "element")
     matrices = example_gram(labelled), example_gram(wide)
     np.testing.assert_allclose(cka(*matrices)["cka"], 1.0)

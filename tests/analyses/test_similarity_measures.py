@@ -52,6 +52,13 @@ def test_cosines_and_distance_are_those_of_the_rows():
     assert (np.diagonal(distance(gram(labelled))) == 0).all()
 
 
+@pytest.mark.parametrize("center", [True, False])
+def test_cosines_of_short_rows_are_those_of_long_ones(center):
+    _, labelled = path(9)
+    short, long = (cosine(gram(factor * labelled, center=center)) for factor in (1e-6, 1.0))
+    np.testing.assert_allclose(short, long, atol=1e-10)
+
+
 def test_rows_of_length_zero_and_nan_have_no_cosine():
     rows = xr.DataArray([[0.0, 0.0], [1.0, 0.0], [np.nan, 1.0]], dims=("visit", "element"))
     expected = np.array([[np.nan, np.nan, np.nan], [np.nan, 1.0, np.nan], [np.nan] * 3])

@@ -53,6 +53,16 @@ def test_rotating_the_space_leaves_scores():
     np.testing.assert_allclose(pca(gram(turned))["scores"], pca(gram(labelled))["scores"], atol=1e-8)
 
 
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_shares_ranks_and_turns_are_the_same_at_any_size(factor):
+    _, labelled = path()
+    small, large = gram(factor * labelled), gram(labelled)
+    for name in ("explained_variance_ratio", "participation_ratio"):
+        np.testing.assert_allclose(pca(small)[name], pca(large)[name])
+    for measure in (effective_rank, tortuosity, turning_angle):
+        np.testing.assert_allclose(measure(small), measure(large), rtol=1e-6)
+
+
 def test_all_scores_keep_distances():
     rows, labelled = path()
     scores = pca(gram(labelled), n_components=8)["scores"].values
