@@ -42,6 +42,7 @@ def run(order, snapshots, seed=0):
         [0, 1, 2, 3] * 3,
         [0, 1, 2, 3, 3, 1, 0, 2, 1, 0],  # twice running, and uneven
         [0, 1, 0, 1, 0, 1, 0],  # tasks that never come
+        [0, 1, -1, 2, 3, 0, -1, 1, 2],  # visits to no task
     ],
 )
 def test_summaries_are_those_of_the_definition(order):
