@@ -18,9 +18,6 @@ BLOCK_BYTES = 32 * 2**20
 SMALL = 8
 """Chunks are joined to blocks of up to 1/8 of the most: it saves tasks, but copies what it joins."""
 
-AT_ONCE = 2
-"""Sums of blocks that are added up in one task; of fewer, fewer wait for each other in memory."""
-
 Stretches = Sequence[tuple[int, int]]
 Kernel = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
 Keys = list[tuple[Any, ...]]
@@ -109,10 +106,7 @@ def _as_rows(block: npt.NDArray[Any], n_batch: int) -> npt.NDArray[Any]:
 
 
 def _sums(parts: Any, members: Sequence[Iterable[int]], shape: tuple[int, int]) -> Any:
-    """Add up parts whose blocks along the last axis of columns are members of a group: (group, *shape).
-
-    Dask's own sum puts what it adds into one array first; of thousands of visits, that is much memory.
-    """
+    """Add up parts whose blocks along the last axis of columns are members of a group: (group, *shape)."""
     import dask.array as da
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
@@ -125,19 +119,24 @@ def _sums(parts: Any, members: Sequence[Iterable[int]], shape: tuple[int, int]) 
             for before in itertools.product(*map(range, parts.numblocks[:-3]))
             for column in columns
         ]
-        layer |= _tree((name, group, 0, 0), keys, shape)
+        layer |= _one_after_another((name, group, 0, 0), keys, shape)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=[parts])
     chunks = ((1,) * len(members), *((size,) for size in shape))
     return da.Array(graph, name, chunks, dtype=np.float64)
 
 
-def _tree(key: tuple[Any, ...], keys: Keys, shape: tuple[int, int], level: int = 0) -> dict[Any, Any]:
-    """Add up keys a few at a time, so that what was added can be forgotten."""
-    if len(keys) <= AT_ONCE:
-        return {key: (_added, keys, (1, *shape))}
-    few = (keys[first : first + AT_ONCE] for first in range(0, len(keys), AT_ONCE))
-    made = {(f"{key[0]}-{level}", key[1], place): (_added, each) for place, each in enumerate(few)}
-    return made | _tree(key, list(made), shape, level + 1)
+def _one_after_another(key: tuple[Any, ...], keys: Keys, shape: tuple[int, int]) -> dict[Any, Any]:
+    """Add up keys as they come, so that each can be forgotten.
+
+    Dask's own sum is a tree, whose branches wait for each other: of thousands of visits, that is much memory.
+    """
+    made: dict[Any, Any] = {}
+    total = keys[:1]
+    for place, each in enumerate(keys[1:-1]):
+        so_far = (f"{key[0]}-so-far", key[1], place)
+        made[so_far] = (_added, [*total, each])
+        total = [so_far]
+    return made | {key: (_added, [*total, *keys[1:][-1:]], (1, *shape))}
 
 
 def _added(parts: list[npt.NDArray[np.float64]], shape: tuple[int, ...] | None = None) -> Any:

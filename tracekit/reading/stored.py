@@ -22,7 +22,7 @@ from tracekit.store.parallel import each
 
 BLOCK_BYTES = 32 << 20
 BLOCK_SAMPLES = 128
-COLUMN_BYTES = 1 << 30
+COLUMN_BYTES = 256 << 20
 MOST_BLOCKS_ACROSS = 1 << 14
 Rows = npt.NDArray[np.int64]
 Stretch = tuple[int, int]
@@ -170,7 +170,7 @@ class StoredRows:
 
         Very wide rows are cut into blocks of fewer samples, not into ever more blocks. Of very many rows,
         blocks are narrower, and hold more of them: the blocks of all rows, which a Gram matrix puts together,
-        take 1 GiB at most. Where that is less than a stored chunk, chunks are decoded more than once.
+        take 256 MiB at most. Where that is less than a stored chunk, chunks are decoded more than once.
         """
         if 0 in self.shape:
             return tuple(max(1, size) for size in self.shape)
