@@ -146,7 +146,7 @@ def similarity(dataset: xr.Dataset) -> Report:
     if dataset.attrs["by"] != "model":
         return by_part.similarity(dataset)
     period = dataset.attrs["n_tasks"]
-    shown = dataset.sel(lag=slice(0, 2 * period))
+    shown = dataset.isel(lag=(dataset["n_pairs"] > 0).values).sel(lag=slice(0, 2 * period))
     contrast = float(dataset["contrast"])
     names = ("lag", "mean_similarity", "n_pairs")
     return Report(
@@ -160,7 +160,8 @@ def similarity(dataset: xr.Dataset) -> Report:
         title=titled(f"{subject_of(dataset)} by lag in visits", dataset),
         notes=(
             f"Contrast: {contrast:.4g}, the mean over pairs of visits a multiple of {period} apart "
-            f"less the mean over all other pairs. Lags above {2 * period} are left out of the table.",
+            f"less the mean over all other pairs. Lags above {2 * period}, and those that no two recorded "
+            "visits are apart, are left out of the table.",
             *_undefined_similarity(dataset),
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import xarray as xr
 
@@ -88,6 +88,11 @@ def path_of(trace: xr.DataTree) -> str:
 def order_of(trace: xr.DataTree) -> str:
     """Name the order of the tasks, such as `cyclic`; empty where the trace does not say."""
     return str(trace.attrs.get("order", ""))
+
+
+def orders_of(traces: Iterable[xr.DataTree]) -> str:
+    """Name the orders that there are among traces, such as `cyclic`, or `cyclic and shuffled`."""
+    return " and ".join(dict.fromkeys(filter(None, map(order_of, traces))))
 
 
 def _listed(names: Collection[str]) -> str:

@@ -19,12 +19,13 @@ def similarity(dataset: xr.Dataset) -> Report:
     """Report how cyclic each part is, and how alike it is a cycle apart."""
     n_tasks = dataset.attrs["n_tasks"]
     profile = dataset["mean_similarity"]
-    apart = profile.reindex(lag=[n_tasks // 2, n_tasks])
+    half = _half_cycle(profile, n_tasks)
+    apart = profile.reindex(lag=[half, n_tasks])
     metric = str(dataset.attrs["metric"]).replace("-", " ")
     columns = {
         "contrast": dataset["contrast"],
         f"{metric}, lag {n_tasks}": apart.isel(lag=1),
-        f"lag {n_tasks // 2}": apart.isel(lag=0),
+        f"lag {half}": apart.isel(lag=0),
     }
     return of_parts(
         dataset,
@@ -37,6 +38,12 @@ def similarity(dataset: xr.Dataset) -> Report:
             "over all other pairs. All lags: --json; all pairs of visits: --out FILE.zarr.",
         ),
     )
+
+
+def _half_cycle(profile: xr.DataArray, n_tasks: int) -> int:
+    """Give the lag nearest to half a cycle of those that recorded visits are apart."""
+    within = profile.sel(lag=slice(1, n_tasks - 1)).dropna("lag", how="all")["lag"]
+    return min(map(int, within.values), key=lambda lag: abs(2 * lag - n_tasks), default=n_tasks // 2)
 
 
 def trajectory(dataset: xr.Dataset) -> Report:

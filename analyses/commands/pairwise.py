@@ -63,7 +63,7 @@ PAIRWISE_RECOVERY = Analysis(
     build=build,
     report=report,
     options={
-        "first_epoch": "Leave out snapshots of epochs before this one, counted from 0; −1 takes in the "
+        "first_epoch": "Leave out snapshots of epochs before this one, counted from 0; -1 takes in the "
         "untrained model, on which any training lowers all losses."
     },
     details="Entry (i, j) is how far a trial visit to task i lowers the loss of task j; the trial is undone. "

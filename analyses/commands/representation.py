@@ -22,7 +22,7 @@ from analyses.dissimilarity import Dissimilarity, rdm, rsa
 from analyses.grams import OTHER
 from analyses.kernels.recovery import Floats
 from analyses.representation import cka, example_gram, procrustes
-from analyses.traces import order_of, path_of, tensors_of
+from analyses.traces import orders_of, path_of, tensors_of
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report
 
@@ -53,7 +53,7 @@ def build(
     result = compare(*(prepare(each) for each in values)).rename({_name(measure): "similarity"})
     settings = {"measure": measure, "dissimilarity": dissimilarity if measure == "rsa" else ""}
     null = {"n_permutations": n_permutations, "seed": seed}
-    first = {"order": order_of(traces[0]), "n_tasks": int(traces[0].attrs["n_tasks"])}
+    first = {"order": orders_of(traces), "n_tasks": int(traces[0].attrs["n_tasks"])}
     chosen = {"kind": kind, "select": select or "", "n_runs": len(traces)}
     return result.assign_attrs({**settings, **null, **first, **chosen})
 
@@ -94,7 +94,7 @@ def _name(measure: Measure) -> str:
 def report(dataset: xr.Dataset) -> Report:
     """Report how alike visits of one run are by lag, or the same visits of two runs."""
     by_lag = dataset.attrs["n_runs"] == 1
-    what = str(dataset.attrs["measure"]).replace("-", " ")
+    what = str(dataset.attrs["measure"]).replace("-", " ").replace("cka", "CKA").replace("rsa", "RSA")
     table = _by_lag(dataset) if by_lag else _same_visits(dataset)
     place, named = "lag" if by_lag else "visit", [str(name) for name in table.data_vars]
     heads = {"similarity": what, **HEADS}

@@ -125,7 +125,8 @@ RUN_TREND = Analysis(
         **OPTIONS,
         "blocks": "A setting that runs are matched by, such as seed: adds Page's test of whether the number "
         "rises within it.",
-        **{name: RESAMPLING_OPTIONS[name] for name in ("n_resamples", "seed")},
+        "n_resamples": "How many times the numbers of runs are permuted.",
+        "seed": RESAMPLING_OPTIONS["seed"],
     },
     n_traces=(2, None),
     details="Null hypothesis: the number of a run does not depend on the setting, which must be a number. "

@@ -18,7 +18,7 @@ from analyses.commands.parts import (
 from analyses.names import named
 from analyses.recovery import recovery
 from analyses.seeds import noise_ceiling, seeds_interval
-from analyses.traces import losses_of, order_of, path_of
+from analyses.traces import losses_of, orders_of, path_of
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report
 
@@ -40,7 +40,7 @@ def build(
     ceiling = noise_ceiling(together[["after", "before", "peak"]].to_dataarray("part"))
     bounds = ceiling.rename({name: f"ceiling_{name}" for name in ceiling.data_vars})
     result = interval.drop_vars("n_runs").assign(recovery_score=together["recovery_score"])
-    facts = {"order": order_of(traces[0]), "loss": loss, "n_runs": len(traces)}
+    facts = {"order": orders_of(traces), "loss": loss, "n_runs": len(traces)}
     return named(result.assign(bounds.data_vars)).assign_attrs(facts)
 
 
@@ -83,7 +83,7 @@ SEEDS = Analysis(
     summary="Mean recovery score over runs of different seeds, how sure it is, and the noise ceiling.",
     build=build,
     report=report,
-    options=RESAMPLING_OPTIONS,
+    options={**RESAMPLING_OPTIONS, "n_resamples": "How many times runs and tasks are drawn."},
     n_traces=(2, None),
     details="The interval speaks of other seeds and other tasks of the same kind: runs are drawn, and "
     "tasks, the same ones in all runs. Give runs that differ in nothing but their seed, five or more: of "

@@ -15,6 +15,8 @@ from transformers import (
 )
 
 from analyses.commands.period import PERIOD
+from analyses.commands.representation import REPRESENTATION
+from analyses.commands.seeds import SEEDS
 from analyses.groups import group_of, grouped, layer_of
 from analyses.registry import SIMILARITY, TRAJECTORY
 from recorders.model_groups import parameters_of
@@ -41,8 +43,8 @@ def trace():
     return synthetic_trace(n_tasks=4, n_epochs=4)
 
 
-def report(analysis, trace, **options):
-    return analysis.report(analysis.build(trace, **options).compute())
+def report(analysis, *traces, **options):
+    return analysis.report(analysis.build(*traces, **options).compute())
 
 
 @every_analysis
@@ -70,6 +72,19 @@ def test_what_is_not_defined_of_a_part_is_said(trace):
     assert all(np.isnan(row[1]) for row in found.rows)
     assert "A dash: not defined" in found.notes[-1]
     assert report(TRAJECTORY, start, by="parameter").rows
+
+
+def test_lags_that_no_recorded_visits_are_apart_are_not_shown():
+    sparse = synthetic_trace(n_tasks=6, n_epochs=4).isel(visit=slice(None, None, 2))
+    assert [row[0] for row in report(SIMILARITY, sparse).rows] == [0, 2, 4, 6, 8, 10, 12]
+    assert report(SIMILARITY, sparse, by="parameter").columns[2:] == ("residual cosine, lag 6", "lag 2")
+
+
+def test_runs_of_several_orders_are_told_of_as_such():
+    runs = [synthetic_trace(order_name=order) for order in ("a", "b")]
+    for analysis in (SEEDS, REPRESENTATION):
+        assert report(analysis, *runs).title.endswith(", a and b order")
+        assert report(analysis, runs[0], runs[0]).title.endswith(", a order")
 
 
 @pytest.mark.parametrize("family", MODELS)

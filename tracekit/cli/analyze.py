@@ -107,7 +107,9 @@ def _count(fewest: int, most: int | None) -> str:
         return f"{fewest} traces or more"
     if most == 1:
         return "one trace"
-    return f"{fewest} traces" if fewest == most else f"{fewest} to {most} traces"
+    if most == fewest:
+        return f"{fewest} traces"
+    return f"{fewest} {'or' if most == fewest + 1 else 'to'} {most} traces"
 
 
 def _run(

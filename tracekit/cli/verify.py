@@ -88,7 +88,8 @@ def _verdict(report: Report) -> list[str]:
     if not report.faults:
         return ["No fault found."]
     stopped = " Reading stopped there: there may be more." if report.cut_off else ""
-    lines = [f"{len(report.faults)} faults found.{stopped}"]
+    n_faults = len(report.faults)
+    lines = [f"{n_faults} fault{'s' if n_faults > 1 else ''} found.{stopped}"]
     if report.lost:
         lines.append(
             f"Cannot be opened: {', '.join(report.lost)}. Still readable, with open_trace(…, "
