@@ -13,6 +13,7 @@ from analyses.figures import (
     shift_averaged,
     similarity,
     similarity_by_layer,
+    similarity_of_tasks,
     task_loss,
     trajectory,
 )
@@ -68,6 +69,13 @@ SIMILARITY_LAYERS = _figure(
     "cosine of weight residuals by lag, a line for each layer",
     similarity_by_layer.build,
     similarity_by_layer.draw,
+)
+
+SIMILARITY_TASKS = _figure(
+    "similarity-tasks",
+    "cosine between the gradients of all tasks at the last snapshot that has them, as heatmaps",
+    similarity_of_tasks.build,
+    similarity_of_tasks.draw,
 )
 
 TRAJECTORY = _figure(

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
 from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground
-from analyses.figures.sheet import Layout, sheet
+from analyses.figures.sheet import Layout, Sheet, sheet
 from analyses.inputs import SKETCH, as_recorded
 from analyses.similarity import cosine, residual_cosine
 from analyses.traces import gram_of
@@ -98,10 +98,17 @@ def build(traces: Mapping[str, xr.DataTree], heatmap: Heatmap) -> xr.Dataset:
     {'run': 1, 'visit': 13, 'visit_other': 13}
     """
     combined = combine(traces, heatmap.kind, lambda tree: _of_run(tree, heatmap), form=SKETCH)
-    off_diagonal = combined["similarity"].where(combined["visit"] != combined["visit_other"], 0.0)
+    return combined.assign(limit=limit_of(combined["similarity"])).assign_attrs(
+        measure=heatmap.measure, explanation=heatmap.explanation
+    )
+
+
+def limit_of(similarity: xr.DataArray) -> xr.DataArray:
+    """Give where colours end: the largest size off the diagonal, but at least 0.05, and 1 from 0.9 on."""
+    first, other = similarity.dims[-2:]
+    off_diagonal = similarity.where(similarity[first] != similarity[other], 0.0)
     largest = abs(off_diagonal.fillna(0.0)).max()
-    limit = largest.clip(min=ALMOST_NOTHING).where((largest > 0) & (largest < NEARLY_ALL), 1.0)
-    return combined.assign(limit=limit).assign_attrs(measure=heatmap.measure, explanation=heatmap.explanation)
+    return largest.clip(min=ALMOST_NOTHING).where((largest > 0) & (largest < NEARLY_ALL), 1.0)
 
 
 def _of_run(tree: xr.DataTree, heatmap: Heatmap) -> xr.Dataset:
@@ -136,15 +143,20 @@ def draw(dataset: xr.Dataset) -> Figure:
         has_gaps = [_draw_run(panel, dataset.sel(run=label), scale) for label, panel in page.panels.items()]
         if any(has_gaps):
             page.legend([undefined_entry()])
-        page.inner.colorbar(
-            ScalarMappable(scale, style.DIVERGING),
-            ax=list(page.panels.values()),
-            label=dataset.attrs["measure"],
-            extend="max" if limit < 1 else "neither",
-            pad=0.02,
-        )
+        colour_bar(page, scale, dataset.attrs["measure"])
         page.describe(f"Similarity between visits: {dataset.attrs['measure']}", _notes(dataset))
     return page.figure
+
+
+def colour_bar(page: Sheet, scale: Normalize, label: str) -> None:
+    """Put the colours of all panels beside them; the diagonal, 1, may lie beyond."""
+    page.inner.colorbar(
+        ScalarMappable(scale, style.DIVERGING),
+        ax=list(page.panels.values()),
+        label=label,
+        extend="max" if (scale.vmax or 1) < 1 else "neither",
+        pad=0.02,
+    )
 
 
 def _draw_run(axes: Axes, one: xr.Dataset, scale: Normalize) -> bool:

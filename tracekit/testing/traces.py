@@ -37,7 +37,7 @@ def synthetic_trace(
     apart lie n · period · pitch apart, and each step has length √(4 sin²(π / period) + pitch²).
     Gradients are the steps that lead to the next weights, for every visit but 0. Activations are the weights
     times 1, 2, … for each probe. A trial visit to task i lowers the loss of task j by 1/2 to the power of
-    (j − i) mod T, at every visit.
+    (j − i) mod T, at every visit. The cosine between the gradients of tasks i and j is cos(2 π (j − i) / T).
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def synthetic_trace(
     Returns
     -------
     DataTree
-        Nodes losses, pairwise_recovery, and weights, gradients and activations, each of these three with a
-        child `flat`.
+        Nodes losses, pairwise_recovery, and weights, gradients, task_gradients and activations, each of
+        these four with a child `flat`.
 
     Raises
     ------
@@ -90,6 +90,7 @@ def synthetic_trace(
         **_kind("weights", weights, coordinates),
         **_kind("gradients", -np.diff(weights, axis=0), after_visit_0),
         **_kind("activations", weights[:, np.newaxis, :] * factors, {**coordinates, "probe": probes}),
+        **_kind("task_gradients", _around(plan), {**coordinates, "task": probes}),
         "/pairwise_recovery": _pairwise_recovery(plan.n_visits + 1, plan.n_tasks, coordinates),
     }
     lazy = {path: _lazy(node) for path, node in nodes.items()}
@@ -143,9 +144,18 @@ def _helix(n_visits: int, period: int, pitch: float) -> Floats:
     return values
 
 
+def _around(plan: Plan) -> Floats:
+    """Give each task a direction in a circle, the same at every visit, dims (visit, task, element)."""
+    angle = 2 * np.pi * np.arange(plan.n_tasks) / plan.n_tasks
+    values = np.zeros((plan.n_visits + 1, plan.n_tasks, 8))
+    values[..., 0], values[..., 5] = np.cos(angle), np.sin(angle)
+    return values
+
+
 def _kind(kind: str, values: Floats, coordinates: dict[str, Any]) -> dict[str, xr.Dataset]:
     """Give the nodes of a kind: `block.weight` of 2 × 2 and `block.bias` of 4 by name, and the flat rows."""
-    dims = ("visit", "probe", "element") if values.ndim == 3 else ("visit", "element")
+    middle = "probe" if "probe" in coordinates else "task"
+    dims = ("visit", middle, "element") if values.ndim == 3 else ("visit", "element")
     outer = dims[:-1]
     shape = values.shape[:-1]
     fields = [
