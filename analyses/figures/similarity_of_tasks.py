@@ -123,8 +123,7 @@ def _draw_run(axes: Axes, one: xr.Dataset, scale: Normalize) -> bool:
 
 def _notes(dataset: xr.Dataset) -> list[str]:
     return [
-        "One cell per pair of tasks, by their number; all recorded parameters in one row. Of several "
-        "snapshots, the last recorded.",
+        "One cell per pair of tasks, by their number; all recorded parameters in one row.",
         "Above 0: a step on either task lowers the loss of both. Below: what helps one hurts the other.",
         "The diagonal, 1, lies beyond the colours." if float(dataset["limit"]) < 1 else "",
         left_out_note(dataset),
