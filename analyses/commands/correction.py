@@ -126,8 +126,9 @@ CORRECTED_RECOVERY = Analysis(
     details="A score above 1 is general learning: training on any task lowers the losses of all. Here the "
     "mean loss of a control, which has the same tasks and budget and no anticipation, is taken off first. "
     "Null hypothesis of the test: what a task loses and regains does not depend on the order. It is that of "
-    "`order-test`, of losses less all that tasks share at a snapshot: noise that all of "
-    "them share stays in corrected losses, and a test of these would be too sure. One run of each says nothing of other seeds.",
+    "`order-test`, of losses less all that tasks share at a snapshot: noise that they "
+    "share stays in corrected losses, and a test of these would be too sure. One run of each says nothing of "
+    "other seeds.",
     examples=(
         "demo/cyclic.zarr demo/shuffled.zarr",
         "demo/cyclic.zarr demo/shuffled.zarr --alternative two-sided",
