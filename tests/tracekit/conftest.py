@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
@@ -50,7 +51,11 @@ class Refusal:
 
 @dataclass
 class ObjectServer:
-    """Moto's S3 server behind a door that counts requests, delays them, and refuses some."""
+    """Moto's S3 server behind a door that counts requests, delays them, and refuses some.
+
+    Changes go through the door one at a time: moto looks whether the condition of a put holds, and then puts,
+    and lets others in between, which S3 does not.
+    """
 
     latency_seconds: float = 0.0
     requests: list[str] = field(default_factory=list)
@@ -58,6 +63,7 @@ class ObjectServer:
 
     def __post_init__(self) -> None:
         self._application = DomainDispatcherApplication(create_backend_app)
+        self._changing = threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -69,11 +75,20 @@ class ObjectServer:
         time.sleep(self.latency_seconds)
         refusal = next((refusal for refusal in self.refusals if refusal.concerns(path)), None)
         if refusal is None:
-            return self._application(environ, start_response)
+            return self._let_in(environ, start_response)
         refusal.times -= 1
         body = f"<Error><Code>{refusal.code}</Code><Message>no</Message></Error>".encode()
         start_response(refusal.status, [("Content-Length", str(len(body)))])
         return [body]
+
+    def _let_in(self, environ, start_response):
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return self._application(environ, start_response)
+        if environ.get("CONTENT_LENGTH"):  # a client that is suspended amid its put keeps nobody waiting
+            data = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            environ["wsgi.input"] = io.BytesIO(data)
+        with self._changing:
+            return self._application(environ, start_response)
 
     def counted(self) -> list[str]:
         """Give the requests since the last call, and forget them."""
