@@ -7,18 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analyses.figures import style
-from analyses.figures.combine import combine, left_out_note, runs
-from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground, whole_numbers
-from analyses.figures.sheet import Layout, sheet
+from analyses.figures.combine import combine, left_out_note
+from analyses.figures.heatmaps import draw_square, edges_of, heatmaps
+from analyses.figures.marks import say_not_defined, whole_numbers
 from analyses.pairwise import pairwise_summary
 from analyses.traces import PAIRWISE, losses_of, pairwise_recovery_of
 
-LAYOUT = Layout(width=3.3, height=3.2, beside=0.9)
 LAGS = ("trained_lag", "evaluated_lag")
 
 
@@ -82,48 +80,26 @@ def draw(dataset: xr.Dataset) -> Figure:
     >>> figure.axes[0].get_xlabel()
     'visits before the evaluated task'
     """
-    limit = float(dataset["limit"])
-    scale = Normalize(-limit, limit)
     units = dataset.attrs["units"] or "units not recorded"
     with style.theme():
-        page = sheet(runs(dataset), LAYOUT)
-        has_gaps = [_draw_run(panel, dataset.sel(run=label), scale) for label, panel in page.panels.items()]
-        if any(has_gaps):
-            page.legend([undefined_entry()])
-        page.inner.colorbar(
-            ScalarMappable(scale, style.DIVERGING),
-            ax=list(page.panels.values()),
-            label=f"fall of the loss [{units}]",
-            extend="both",
-            pad=0.02,
-        )
+        page = heatmaps(dataset, _draw_run, label=f"fall of the loss [{units}]", beyond="both")
         page.describe("Pairwise recovery: what a trial visit to one task does to another", _notes(dataset))
     return page.figure
 
 
 def _draw_run(axes: Axes, one: xr.Dataset, scale: Normalize) -> bool:
     """Draw one run, without the lags that others alone have; say whether any of it is not defined."""
-    undefined_ground(axes)
-    axes.set_aspect("equal")
     mean = one["recovery_by_lag"].transpose(*LAGS)
     for name in LAGS:
         mean = mean.dropna(name, how="all")
     n_lags = int(mean["trained_lag"].max()) + 1 if mean.size else 1
-    edges = np.arange(n_lags + 1) - 0.5
-    if mean.size:
-        square = mean.reindex({name: np.arange(n_lags) for name in LAGS})
-        axes.pcolormesh(edges, edges, square.values, norm=scale, cmap=style.DIVERGING, rasterized=True)
-    else:
+    square = mean.reindex({name: np.arange(n_lags) for name in LAGS}) if mean.size else None
+    draw_square(axes, None if square is None else square.values, edges_of(n_lags), scale)
+    if square is None:
         say_not_defined(axes, "no snapshot after which both tasks are visited again")
     for axis in (axes.xaxis, axes.yaxis):
         whole_numbers(axis)
-    axes.set(
-        xlabel="visits before the evaluated task",
-        ylabel="visits before the trained task",
-        xlim=edges[[0, -1]],
-        ylim=edges[[-1, 0]],
-    )
-    axes.spines[["top", "right"]].set_visible(True)
+    axes.set(xlabel="visits before the evaluated task", ylabel="visits before the trained task")
     return bool(mean.size and mean.isnull().any())
 
 

@@ -10,33 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analyses.figures import style
-from analyses.figures.combine import combine, left_out_note, runs
-from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground
-from analyses.figures.sheet import Layout, Sheet, sheet
+from analyses.figures.combine import combine, left_out_note
+from analyses.figures.heatmaps import diagonal_note, draw_square, heatmaps, limit_of
+from analyses.figures.marks import say_not_defined
 from analyses.inputs import SKETCH, as_recorded
 from analyses.similarity import cosine, residual_cosine
 from analyses.traces import gram_of
 
 Floats = npt.NDArray[np.float64]
 
-LAYOUT = Layout(width=3.3, height=3.2, beside=0.9)
-
 MOST_LINES = 50
 """More epochs than this are not parted by lines, which would hide the cells."""
 
 MOST_NUMBERS = 12
 """At most about so many epochs are numbered."""
-
-NEARLY_ALL = 0.9
-"""Colours reach from −1 to 1 if similarities off the diagonal reach this; else they end at the largest."""
-
-ALMOST_NOTHING = 0.05
-"""Colours do not end below this, so that rounding errors do not look like a pattern."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +94,6 @@ def build(traces: Mapping[str, xr.DataTree], heatmap: Heatmap) -> xr.Dataset:
     )
 
 
-def limit_of(similarity: xr.DataArray) -> xr.DataArray:
-    """Give where colours end: the largest size off the diagonal, but at least 0.05, and 1 from 0.9 on."""
-    first, other = similarity.dims[-2:]
-    off_diagonal = similarity.where(similarity[first] != similarity[other], 0.0)
-    largest = abs(off_diagonal.fillna(0.0)).max()
-    return largest.clip(min=ALMOST_NOTHING).where((largest > 0) & (largest < NEARLY_ALL), 1.0)
-
-
 def _of_run(tree: xr.DataTree, heatmap: Heatmap) -> xr.Dataset:
     similarity = heatmap.similarity(tree, as_recorded(tree, heatmap.kind, SKETCH))
     return similarity.to_dataset(name="similarity")
@@ -136,37 +119,19 @@ def draw(dataset: xr.Dataset) -> Figure:
     >>> figure.axes[0].get_xlabel()
     'epoch of the other visit'
     """
-    limit = float(dataset["limit"])
-    scale = Normalize(-limit, limit)
+    measure = dataset.attrs["measure"]
     with style.theme():
-        page = sheet(runs(dataset), LAYOUT)
-        has_gaps = [_draw_run(panel, dataset.sel(run=label), scale) for label, panel in page.panels.items()]
-        if any(has_gaps):
-            page.legend([undefined_entry()])
-        colour_bar(page, scale, dataset.attrs["measure"])
-        page.describe(f"Similarity between visits: {dataset.attrs['measure']}", _notes(dataset))
+        page = heatmaps(dataset, _draw_run, label=measure)
+        page.describe(f"Similarity between visits: {measure}", _notes(dataset))
     return page.figure
-
-
-def colour_bar(page: Sheet, scale: Normalize, label: str) -> None:
-    """Put the colours of all panels beside them; the diagonal, 1, may lie beyond."""
-    page.inner.colorbar(
-        ScalarMappable(scale, style.DIVERGING),
-        ax=list(page.panels.values()),
-        label=label,
-        extend="max" if (scale.vmax or 1) < 1 else "neither",
-        pad=0.02,
-    )
 
 
 def _draw_run(axes: Axes, one: xr.Dataset, scale: Normalize) -> bool:
     """Draw one run; say whether any of it is not defined."""
-    undefined_ground(axes)
-    axes.set_aspect("equal")
     visit = one["visit"].values[one["recorded"].values]
     similarity = one["similarity"].sel(visit=visit, visit_other=visit).values
     edges = _cell_edges(visit)
-    axes.pcolormesh(edges, edges, similarity, norm=scale, cmap=style.DIVERGING, rasterized=True)
+    draw_square(axes, similarity, edges, scale)
     if np.isnan(similarity).all():
         say_not_defined(axes, "the run is too short, or nothing changes in it")
     _mark_epochs(axes, edges, int(one["n_tasks"]), int(visit[-1]))
@@ -194,13 +159,7 @@ def _mark_epochs(axes: Axes, edges: Floats, n_tasks: int, last_visit: int) -> No
     middles = np.minimum(starts + n_tasks / 2, edges[-1])[shown]
     axes.set(xticks=middles, xticklabels=numbers, yticks=middles, yticklabels=numbers)
     axes.tick_params(length=0)
-    axes.set(
-        xlabel="epoch of the other visit",
-        ylabel="epoch of the visit",
-        xlim=edges[[0, -1]],
-        ylim=edges[[-1, 0]],
-    )
-    axes.spines[["top", "right"]].set_visible(True)
+    axes.set(xlabel="epoch of the other visit", ylabel="epoch of the visit")
 
 
 def _notes(dataset: xr.Dataset) -> list[str]:
@@ -208,6 +167,6 @@ def _notes(dataset: xr.Dataset) -> list[str]:
     return [
         dataset.attrs["explanation"],
         f"One cell per pair of visits; thin lines part epochs (tasks per epoch: {tasks}).",
-        "The diagonal, 1, lies beyond the colours." if float(dataset["limit"]) < 1 else "",
+        diagonal_note(dataset),
         left_out_note(dataset),
     ]

@@ -13,15 +13,13 @@ from matplotlib.figure import Figure
 from analyses.dissimilarity import rdm
 from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
-from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground, whole_numbers
-from analyses.figures.sheet import Layout, sheet
-from analyses.figures.similarity import colour_bar, limit_of
+from analyses.figures.heatmaps import diagonal_note, draw_square, edges_of, heatmaps, limit_of
+from analyses.figures.marks import say_not_defined, whole_numbers
 from analyses.inputs import SKETCH, as_recorded, coordinate
 from analyses.traces import tensors_of
 from tracekit.errors import AnalysisError
 
 KIND = "task_gradients"
-LAYOUT = Layout(width=3.3, height=3.2, beside=0.9)
 TASKS = ("task", "task_other")
 
 
@@ -91,33 +89,23 @@ def draw(dataset: xr.Dataset) -> Figure:
     >>> figure.axes[0].get_xlabel()
     'other task'
     """
-    scale = Normalize(-float(dataset["limit"]), float(dataset["limit"]))
+    titles = [f"{label}, visit {int(dataset['snapshot'].sel(run=label))}" for label in runs(dataset)]
     with style.theme():
-        titles = [f"{label}, visit {int(dataset['snapshot'].sel(run=label))}" for label in runs(dataset)]
-        page = sheet(titles, LAYOUT)
-        each = zip(page.panels.values(), runs(dataset), strict=True)
-        has_gaps = [_draw_run(panel, dataset.sel(run=label), scale) for panel, label in each]
-        if any(has_gaps):
-            page.legend([undefined_entry()])
-        colour_bar(page, scale, "cosine between gradients")
+        page = heatmaps(dataset, _draw_run, label="cosine between gradients", titles=titles)
         page.describe("Gradients of all tasks at one snapshot, compared with each other", _notes(dataset))
     return page.figure
 
 
 def _draw_run(axes: Axes, one: xr.Dataset, scale: Normalize) -> bool:
     """Draw one run; say whether any of it is not defined."""
-    undefined_ground(axes)
-    axes.set_aspect("equal")
     n_tasks = int(one["n_tasks"])
     cosine = one["cosine"].values[:n_tasks, :n_tasks]
-    edges = np.arange(n_tasks + 1) - 0.5
-    axes.pcolormesh(edges, edges, cosine, norm=scale, cmap=style.DIVERGING, rasterized=True)
+    draw_square(axes, cosine, edges_of(n_tasks), scale)
     if np.isnan(cosine).all():
         say_not_defined(axes, "no gradient has a direction")
     for axis in (axes.xaxis, axes.yaxis):
         whole_numbers(axis)
-    axes.set(xlabel="other task", ylabel="task", xlim=edges[[0, -1]], ylim=edges[[-1, 0]])
-    axes.spines[["top", "right"]].set_visible(True)
+    axes.set(xlabel="other task", ylabel="task")
     return bool(np.isnan(cosine).any())
 
 
@@ -125,6 +113,6 @@ def _notes(dataset: xr.Dataset) -> list[str]:
     return [
         "One cell per pair of tasks, by their number; all recorded parameters in one row.",
         "Above 0: a step on either task lowers the loss of both. Below: what helps one hurts the other.",
-        "The diagonal, 1, lies beyond the colours." if float(dataset["limit"]) < 1 else "",
+        diagonal_note(dataset),
         left_out_note(dataset),
     ]

@@ -1,0 +1,87 @@
+"""What heatmaps of several runs have in common: a panel for each run, one colour scale, and its bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+
+from analyses.figures import style
+from analyses.figures.combine import runs
+from analyses.figures.marks import undefined_entry, undefined_ground
+from analyses.figures.sheet import Layout, Sheet, sheet
+from analyses.kernels.recovery import Floats
+
+LAYOUT = Layout(width=3.3, height=3.2, beside=0.9)
+
+NEARLY_ALL = 0.9
+"""Colours reach from −1 to 1 if similarities off the diagonal reach this; else they end at the largest."""
+
+ALMOST_NOTHING = 0.05
+"""Colours do not end below this, so that rounding errors do not look like a pattern."""
+
+DrawRun = Callable[[Axes, xr.Dataset, Normalize], bool]
+"""Draws one run in a panel; says whether any of it is not defined."""
+
+
+def limit_of(similarity: xr.DataArray) -> xr.DataArray:
+    """Give where colours end: the largest size off the diagonal, but at least 0.05, and 1 from 0.9 on."""
+    first, other = similarity.dims[-2:]
+    off_diagonal = similarity.where(similarity[first] != similarity[other], 0.0)
+    largest = abs(off_diagonal.fillna(0.0)).max()
+    return largest.clip(min=ALMOST_NOTHING).where((largest > 0) & (largest < NEARLY_ALL), 1.0)
+
+
+def diagonal_note(dataset: xr.Dataset) -> str:
+    """Say that the diagonal is beyond the colours of similarities, where it is."""
+    return "The diagonal, 1, lies beyond the colours." if float(dataset["limit"]) < 1 else ""
+
+
+def heatmaps(
+    dataset: xr.Dataset,
+    draw_run: DrawRun,
+    *,
+    label: str,
+    beyond: Literal["neither", "both", "max"] | None = None,
+    titles: Sequence[str] | None = None,
+) -> Sheet:
+    """Draw a panel for each run, with colours from −`limit` to `limit`.
+
+    `beyond` says at which ends there may be more than colours show: of similarities, that is the diagonal.
+    """
+    limit = float(dataset["limit"])
+    scale = Normalize(-limit, limit)
+    page = sheet(titles or runs(dataset), LAYOUT)
+    panels = list(page.panels.values())
+    each = zip(panels, runs(dataset), strict=True)
+    has_gaps = [draw_run(panel, dataset.sel(run=name), scale) for panel, name in each]
+    if any(has_gaps):
+        page.legend([undefined_entry()])
+    page.inner.colorbar(
+        ScalarMappable(scale, style.DIVERGING),
+        ax=panels,
+        label=label,
+        extend=beyond or ("max" if limit < 1 else "neither"),
+        pad=0.02,
+    )
+    return page
+
+
+def draw_square(axes: Axes, values: Floats | None, edges: Floats, scale: Normalize) -> None:
+    """Draw a matrix as squares between edges, the first row on top; hatched where it is not defined."""
+    undefined_ground(axes)
+    axes.set_aspect("equal")
+    if values is not None:
+        axes.pcolormesh(edges, edges, values, norm=scale, cmap=style.DIVERGING, rasterized=True)
+    axes.set(xlim=edges[[0, -1]], ylim=edges[[-1, 0]])
+    axes.spines[["top", "right"]].set_visible(True)
+
+
+def edges_of(n: int) -> Floats:
+    """Give the edges of cells around the whole numbers below n."""
+    return np.arange(n + 1, dtype=np.float64) - 0.5
