@@ -7,10 +7,12 @@ stays in corrected losses, and would make a test of their scores reject twice as
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import xarray as xr
 
+from analyses.commands import order
 from analyses.commands.parts import (
     ADJUSTED,
     P_HEADS,
@@ -21,21 +23,20 @@ from analyses.commands.parts import (
     interval_heads,
     numbers_of,
     rows_of,
-    with_adjusted,
     worded,
 )
-from analyses.correction import corrected_recovery, general_learning, less_shared
-from analyses.inference import COUNTS, POOLED, TESTED, order_test
+from analyses.correction import corrected_recovery, general_learning
+from analyses.inference import COUNTS, POOLED, TESTED
 from analyses.kernels.inference import Alternative
 from analyses.names import named
-from analyses.recovery import recovery
 from analyses.reports import above_one
-from analyses.traces import losses_of, order_of, path_of
+from analyses.traces import losses_of, path_of
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report
 
 Baseline = Literal["control", "held-out"]
-SCORES = ("recovery_score", "recovery_score_control", "corrected_score", "corrected_score_control")
+CORRECTED = ("corrected_score", "corrected_score_control")
+SCORES = ("recovery_score", "recovery_score_control", *CORRECTED)
 SAME = {"n_tasks": "tasks", "updates_per_visit": "updates per visit"}
 SETTINGS = ("baseline", "alternative", "n_resamples", "seed", "confidence", "paired", "order", "loss")
 
@@ -51,21 +52,29 @@ def build(
 ) -> xr.Dataset:
     """Build recovery less general learning of a run and its control, and the test between them."""
     _require_same_budget(*traces)
+    tested = order.build(
+        *traces,
+        loss=loss,
+        n_resamples=n_resamples,
+        seed=seed,
+        alternative=alternative,
+        confidence=confidence,
+    )
+    corrected = _corrected_scores(traces, loss, baseline)
+    shared = slice(tested.sizes["interval"])
+    scores = {name: each.isel(interval=shared) for name, each in zip(CORRECTED, corrected, strict=True)}
+    renamed = tested.rename({"recovery_score_other": "recovery_score_control"})
+    return named(renamed.assign(scores)).assign_attrs(baseline=baseline)
+
+
+def _corrected_scores(traces: Sequence[xr.DataTree], loss: Loss, baseline: Baseline) -> list[xr.DataArray]:
     runs = [losses_of(trace) for trace in traces]
     if baseline == "control":
         learned = [general_learning(runs[1], loss=loss)] * 2
     else:
         learned = [general_learning(losses, loss="test_loss") for losses in runs]
-    corrected = [corrected_recovery(*each, loss=loss) for each in zip(runs, learned, strict=True)]
-    settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
-    tested = [recovery(less_shared(losses, loss=loss), loss=loss) for losses in runs]
-    result = order_test(*tested, **settings, alternative=alternative, confidence=confidence)
-    plain = [recovery(losses, loss=loss) for losses in runs]
-    shared = slice(result.sizes["interval"])
-    scores = [each["recovery_score"].isel(interval=shared) for each in (*plain, *corrected)]
-    each = dict(zip(SCORES, scores, strict=True))
-    facts = {"baseline": baseline, "order": order_of(traces[0]), "loss": loss}
-    return named(with_adjusted(result.assign(each))).assign_attrs(facts)
+    each = zip(runs, learned, strict=True)
+    return [corrected_recovery(losses, less, loss=loss)["recovery_score"] for losses, less in each]
 
 
 def _require_same_budget(run: xr.DataTree, control: xr.DataTree) -> None:
@@ -126,9 +135,8 @@ CORRECTED_RECOVERY = Analysis(
     details="A score above 1 is general learning: training on any task lowers the losses of all. Here the "
     "mean loss of a control, which has the same tasks and budget and no anticipation, is taken off first. "
     "Null hypothesis of the test: what a task loses and regains does not depend on the order. It is that of "
-    "`order-test`, of losses less all that tasks share at a snapshot: noise that they "
-    "share stays in corrected losses, and a test of these would be too sure. One run of each says nothing of "
-    "other seeds.",
+    "`order-test`, of losses less all that tasks share at a snapshot: noise that they share stays in "
+    "corrected losses, and a test of these would be too sure. One run of each says nothing of other seeds.",
     examples=(
         "demo/cyclic.zarr demo/shuffled.zarr",
         "demo/cyclic.zarr demo/shuffled.zarr --alternative two-sided",
