@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tracekit.errors import DamagedTraceError
 from tracekit.format.codecs import CHECKSUM_BYTES, checksum, verified
 from tracekit.format.layout import ArrayLayout, Shape
-from tracekit.store import Buffer, Store
+from tracekit.store import Buffer, SizedPieces, Store
 from tracekit.store.objects import StoredObject
 
 Values = npt.NDArray[Any]
@@ -46,7 +46,7 @@ def encode_shard(layout: ArrayLayout, values: Values) -> Iterator[Buffer]:
 
 
 @dataclass(frozen=True)
-class Shard:
+class Shard(SizedPieces):
     """What one shard holds of a row, encoded piece by piece each time that it is gone through."""
 
     layout: ArrayLayout

@@ -21,5 +21,6 @@ In the first three a `put` is atomic, so a commit marker put last is never seen 
 from tracekit.store.base import Buffer, Durability, Store, remove_all
 from tracekit.store.local import LocalStore
 from tracekit.store.opening import open_store
+from tracekit.store.pieces import SizedPieces
 
-__all__ = ["Buffer", "Durability", "LocalStore", "Store", "open_store", "remove_all"]
+__all__ = ["Buffer", "Durability", "LocalStore", "SizedPieces", "Store", "open_store", "remove_all"]

@@ -53,7 +53,7 @@ class LocalStore:
     @property
     def url(self) -> str:
         """The folder."""
-        return str(self.root)
+        return self._root
 
     def __reduce__(self) -> tuple[type[LocalStore], tuple[Path, Durability]]:
         # absolute, as another process may have another working directory
@@ -71,7 +71,7 @@ class LocalStore:
 
     def open(self, key: str) -> AbstractContextManager[OpenFile]:
         """Open an object for several reads: a file, and no other that takes its place meanwhile."""
-        return open_file(self._guard.open(key), f"{self.root}/{key}")
+        return open_file(self._guard.open(key), self._path(key))
 
     def put(self, key: str, data: bytes) -> None:
         """Write beside, flush to disk, rename into place."""

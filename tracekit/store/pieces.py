@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -16,6 +17,15 @@ _stages: deque[memoryview] = deque()
 """Memory that no thread uses at the moment: as much as threads have written at once, this much for each."""
 
 
+class SizedPieces(Iterable[Buffer]):
+    """Pieces that may know how many bytes they have together, before they are gone through."""
+
+    @property
+    @abstractmethod
+    def n_bytes(self) -> int | None:
+        """All bytes; None where only going through them tells."""
+
+
 def write_pieces(descriptor: int, pieces: Iterable[Buffer]) -> None:
     """Write pieces to a new file one after another.
 
@@ -24,9 +34,8 @@ def write_pieces(descriptor: int, pieces: Iterable[Buffer]) -> None:
     they are in the processor's cache, and every write begins and ends with a page. Where their size is
     known, the file's place on the disk is reserved, as it costs less at once than write by write.
     """
-    n_bytes = getattr(pieces, "n_bytes", None)
-    if n_bytes is not None:
-        reserve(descriptor, n_bytes)
+    if isinstance(pieces, SizedPieces) and pieces.n_bytes is not None:
+        reserve(descriptor, pieces.n_bytes)
     stage = _stages.pop() if _stages else _new_stage()
     try:
         _write_all(descriptor, stage[: _through(stage, descriptor, pieces)])

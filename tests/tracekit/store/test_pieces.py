@@ -3,11 +3,12 @@
 import errno
 import mmap
 import os
+import sys
 
 import numpy as np
 import pytest
 
-from tracekit.store import LocalStore, pieces, reserving
+from tracekit.store import LocalStore, SizedPieces, pieces, reserving
 
 STAGE_BYTES = 2 * mmap.PAGESIZE
 RANDOM = np.random.default_rng(0)
@@ -129,15 +130,14 @@ def test_an_error_of_what_gives_the_pieces_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-class OfSize(list):
+class OfSize(list, SizedPieces):
     """Pieces that say how many bytes they have."""
 
     n_bytes = 1 << 20
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has fallocate")
 def test_place_is_reserved_for_pieces_of_known_size(tmp_path):
-    if reserving._fallocate() is None:
-        pytest.skip("the system cannot reserve")
     store = LocalStore(tmp_path, "rename")
     store.put_pieces("reserved", OfSize([b"ab"]))
     store.put_pieces("not", [b"ab"])
