@@ -15,7 +15,7 @@ from recorders import (
     record,
 )
 from tracekit import open_trace
-from tracekit.errors import ConfigurationError, TraceWarning, TraceWriteError
+from tracekit.errors import ConfigurationError, TracekitError, TraceWarning, TraceWriteError
 from tracekit.schedule import Plan
 from tracekit.training import Checkpoints
 
@@ -239,13 +239,19 @@ def test_nothing_is_left_when_it_cannot_begin(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [WeightRecorder(select="no_such"), GradientRecorder(keep={"kind": "sketch", "component": 8})]
+    "wrong",
+    [
+        WeightRecorder(select="no_such"),
+        GradientRecorder(keep={"kind": "sketch", "component": 8}),
+        LossRecorder(),
+    ],
+    ids=["select", "keep", "a kind twice"],
 )
 def test_a_trace_is_replaced_only_by_recorders_that_can_record(tmp_path, wrong):
     path = tmp_path / "run.zarr"
     record_visits(path, n=2)
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    with pytest.raises(ConfigurationError, match=r"no_such|component"):
+    with pytest.raises(TracekitError, match=r"no_such|component|'losses' is declared already"):
         record_visits(path, n=1, recorders=[LossRecorder(), wrong], overwrite=True)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
     record_visits(path, n=1, overwrite=True)

@@ -158,4 +158,9 @@ class Contents:
     def _refuse_twice(self, group: str) -> None:
         taken = {key.split("/")[0] for key in self.columns} | set(self.rows)
         if group in taken:
-            raise TraceWriteError(f"{self._url}: {group!r} is declared already; record each kind once")
+            raise declared_twice(group, f"{self._url}: ")
+
+
+def declared_twice(group: str, place: str = "") -> TraceWriteError:
+    """Give the error for a second recorder of a kind."""
+    return TraceWriteError(f"{place}{group!r} is declared already; record each kind once")

@@ -15,6 +15,7 @@ from tracekit.format.schema import Field, Rows, SampleDim, Series
 from tracekit.format.shards import INDEX_ENTRY_BYTES
 from tracekit.protocols import Recorder, Run
 from tracekit.schedule import Plan
+from tracekit.writing.contents import declared_twice
 
 FRAME_BYTES = 16  # header of a blosc frame; what does not compress is stored as it is
 ARRAYS_BESIDE_VALUES = {"visit": 1, "update": 2}  # `visit`; `update` and `update_visit`
@@ -76,6 +77,7 @@ class CountingWriter:
 
     def declare_rows(self, rows: Rows) -> None:
         """Count what the rows of a kind will take."""
+        self._refuse_twice(rows.group)
         layout = rows_layout(rows, self._codec)
         row_bytes = _row_bytes(layout)
         n_files = len(rows.visits) * math.prod(layout.objects[1:])
@@ -98,6 +100,7 @@ class CountingWriter:
         self, series: Sequence[Series], *, labels: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         """Count what the series of a group will take."""
+        self._refuse_twice(series[0].group)
         sizes = {dim: len(names) for dim, names in (labels or {}).items()}
         row_bytes = n_files = n_most = 0
         for item in series:
@@ -118,6 +121,10 @@ class CountingWriter:
                 dtype=", ".join(sorted({item.dtype for item in series})),
             )
         )
+
+    def _refuse_twice(self, group: str) -> None:
+        if any(kind.kind == group for kind in self.kinds):
+            raise declared_twice(group)
 
 
 def planned_kinds(run: Run, recorders: Iterable[Recorder]) -> list[PlannedKind]:
