@@ -18,6 +18,7 @@ NOT_SETTINGS = (
     "created",
     "damaged",
     "gaps",
+    "generation",
     "metadata_crc32c",
     "model_signature",
     "path",

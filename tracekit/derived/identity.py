@@ -19,7 +19,7 @@ from tracekit.format.checks import checking, entry, mapping
 from tracekit.format.codecs import checksum
 from tracekit.format.documents import read_document
 from tracekit.format.layout import METADATA
-from tracekit.format.marker import read_marker
+from tracekit.format.marker import unchanged
 from tracekit.store import Store, open_store
 
 DIGEST_CHARACTERS = 16
@@ -89,16 +89,22 @@ def source(trace: xr.DataTree) -> dict[str, Any]:
 
 
 def source_of(facts: Mapping[str, Any], kinds: Collection[str]) -> dict[str, Any]:
-    """Give what tells the data of a trace from any other, by its attributes and the kinds that it holds."""
+    """Give what tells the data of a trace from any other, by its attributes and the kinds that it holds.
+
+    Raises
+    ------
+    TraceRolledBackError
+        If visits were dropped since it was opened.
+    """
     store = open_store(facts["path"])
-    marker = read_marker(store)
-    return {
-        "path": facts["path"],
-        "run_id": facts["run_id"],
-        "generation": None if marker is None else marker.generation,
-        "committed": int(facts["snapshots_committed"]),
-        "kinds": {name: _index_checksum(store, name) for name in sorted(kinds)},
-    }
+    with unchanged(store, facts["generation"]):  # values in memory would be those of visits since dropped
+        return {
+            "path": facts["path"],
+            "run_id": facts["run_id"],
+            "generation": facts["generation"],
+            "committed": int(facts["snapshots_committed"]),
+            "kinds": {name: _index_checksum(store, name) for name in sorted(kinds)},
+        }
 
 
 def read_identity(store: Store, group: str) -> Identity:

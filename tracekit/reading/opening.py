@@ -109,7 +109,8 @@ def open_nodes(
         name: node.attrs[GAPS] for name, node in nodes.items() if "/" not in name and node.attrs.get(GAPS)
     }
     lost = {name: found for name, found in ((GAPS, gaps), ("damaged", damaged)) if found}
-    return {**facts, **lost, "snapshots_committed": extent.committed, "path": store.url}, nodes
+    marker = {"snapshots_committed": extent.committed, "generation": extent.generation}
+    return {**facts, **lost, **marker, "path": store.url}, nodes
 
 
 def _open_groups(

@@ -186,6 +186,7 @@ def _attributes(plan: Plan, order_name: str) -> dict[str, Any]:
         "software": {},
         "status": "complete",
         "snapshots_committed": plan.n_visits + 1,
+        "generation": 0,
         "snapshots_planned": plan.n_visits + 1,
         "updates_per_visit": plan.updates_per_visit,
         "order": order_name,

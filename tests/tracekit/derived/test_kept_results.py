@@ -19,7 +19,7 @@ from tracekit.checking.verify import verify
 from tracekit.cli.main import cli
 from tracekit.derived import clear_derived, derive, identity, list_derived
 from tracekit.derived.datasets import read_dataset, write_dataset
-from tracekit.errors import TraceWarning
+from tracekit.errors import TraceRolledBackError, TraceWarning
 from tracekit.schedule import OpenPlan, Visit
 from tracekit.store import open_store
 from tracekit.store.local import LocalStore
@@ -80,6 +80,16 @@ def test_dropped_visits_other_code_and_another_run_compute_anew(counted, run, mo
     monkeypatch.setattr(identity, "code_version", lambda package: f"{package} 9.9.9 other")
     mean(counted, run)
     assert counted.n_built == 3
+
+
+def test_what_was_opened_before_visits_were_dropped_is_not_taken_for_what_came_after(counted, run):
+    """Values that are in memory already would be kept as those of other visits."""
+    opened = open_trace(run)
+    opened["losses"] = opened["losses"].to_dataset().load()
+    rollback(run, 5)
+    with pytest.raises(TraceRolledBackError, match="open it again"):
+        derive("mean", counted.build, [opened], {"task": 0})
+    assert list_derived(run) == []
 
 
 def test_another_run_at_the_same_place_computes_anew(counted, tmp_path):
