@@ -35,6 +35,7 @@ HEADS = {
     "p_holm": "p, Holm",
     "p_benjamini_hochberg": "p, BH",
 }
+WORDS: dict[str, str] = {"cka": "CKA", "biased-cka": "biased CKA", "procrustes": "procrustes", "rsa": "RSA"}
 SETTINGS = ("measure", "dissimilarity", "kind", "select", "n_permutations", "seed", "order", "n_tasks")
 
 
@@ -94,7 +95,7 @@ def _name(measure: Measure) -> str:
 def report(dataset: xr.Dataset) -> Report:
     """Report how alike visits of one run are by lag, or the same visits of two runs."""
     by_lag = dataset.attrs["n_runs"] == 1
-    what = str(dataset.attrs["measure"]).replace("-", " ").replace("cka", "CKA").replace("rsa", "RSA")
+    what = WORDS[dataset.attrs["measure"]]
     table = _by_lag(dataset) if by_lag else _same_visits(dataset)
     place, named = "lag" if by_lag else "visit", [str(name) for name in table.data_vars]
     heads = {"similarity": what, **HEADS}

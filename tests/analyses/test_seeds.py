@@ -73,9 +73,9 @@ def slow_interval(parts, confidence, n_draws):
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.1])
-@pytest.mark.parametrize("of_tasks", [0.0, 0.3])
-def test_the_interval_is_that_of_loops_of_drawing(spread, of_tasks):
-    together = runs(spread=spread)
+@pytest.mark.parametrize(("of_tasks", "n_tasks"), [(0.0, 8), (0.3, 8), (0.3, 2)])
+def test_the_interval_is_that_of_loops_of_drawing(spread, of_tasks, n_tasks):
+    together = runs(spread=spread, n_tasks=n_tasks)
     easier = 1 - of_tasks * np.random.default_rng(1).random(together.sizes["task"])
     together["before"] = together["before"] * xr.DataArray(easier, dims="task")
     parts = [together[name].isel(interval=0).values for name in ("after", "before", "peak")]
