@@ -95,7 +95,7 @@ def read_copies(store: Store) -> dict[str, bytes]:
     packed = read_packed(store)
     try:
         return dict(_unpack(packed))
-    # RuntimeError: a password, or (NotImplementedError) another compression; ValueError: ours, or of an offset
+    # RuntimeError: a password, or another compression; ValueError: ours, or of an offset
     except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError) as error:
         place = f"{store.url}/{COPIES_KEY}"
         raise DamagedTraceError(f"{place}: is not a zip file as this version writes it ({error})") from error
