@@ -166,7 +166,7 @@ class _Steps:
 
     def add_products(self, values: torch.Tensor) -> None:
         """Add blocks times signs to the sum. Targets overlap, so that it must be one block after another."""
-        blocks = list(torch.split(values, self.sizes))
+        blocks = values.split_with_sizes(self.sizes)  # torch.split is slower by a fifth of all of this
         if values.is_cpu and blocks:  # one call there does just that
             torch._foreach_addcmul_(self.targets, blocks, self.signs, self.orientations)
             return
