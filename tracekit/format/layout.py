@@ -146,15 +146,16 @@ class ArrayLayout:
 def rows_layout(rows: Rows, codec: CodecName, n_writers: int = 1) -> ArrayLayout:
     """Lay out flat rows: chunks of about 256 KiB of one visit, one shard per visit up to 256 MiB.
 
-    Where several processes write, there is a shard for each of them, if there are chunks enough.
+    A larger row is cut into equal shards, since what lies beyond its end takes place as well. Where several
+    processes write, there are as many shards for each of them, if there are chunks enough.
     """
     dtype = array_dtype(rows.dtype)
     *middle, n_elements = rows.row_shape
-    columns = _even_columns(n_elements, CHUNK_BYTES // dtype.itemsize)
-    n_middle = math.prod(middle)
-    per_shard = max(1, SHARD_BYTES // (n_middle * columns * dtype.itemsize))
-    n_chunks = math.ceil(n_elements / columns)
-    per_shard = min(per_shard, max(1, n_chunks // n_writers))
+    n_chunks = max(1, math.ceil(n_elements / (CHUNK_BYTES // dtype.itemsize)))
+    most_per_shard = max(1, SHARD_BYTES // (CHUNK_BYTES * math.prod(middle)))
+    n_shards = min(n_chunks, n_writers * math.ceil(n_chunks / most_per_shard / n_writers))
+    per_shard = math.ceil(n_chunks / n_shards)
+    columns = max(1, math.ceil(n_elements / (n_shards * per_shard)))
     return ArrayLayout(
         key=f"{rows.group}/values",
         shape=(len(rows.visits), *rows.row_shape),
@@ -237,11 +238,6 @@ def read_layout(store: Store, key: str) -> ArrayLayout:
         If there is none, or not one that this version writes.
     """
     return parse_array(key, read_document(store, f"{key}/{METADATA}"), store.url)
-
-
-def _even_columns(n_elements: int, most: int) -> int:
-    """Cut a row into equal chunks of at most `most` elements, so that the last one is hardly padded."""
-    return max(1, math.ceil(n_elements / max(1, math.ceil(n_elements / most))))
 
 
 def _parse_bits(name: Any) -> str | None:

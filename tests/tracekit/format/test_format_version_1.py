@@ -1,6 +1,7 @@
 """Traces of format version 1, written once and committed, open for ever: every number is checked."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from tracekit import flat, open_trace
 from tracekit.checking.verify import verify
+from tracekit.format.codecs import CHECKSUM_BYTES
+from tracekit.format.shards import INDEX_ENTRY_BYTES
 
 FOLDER = Path(__file__).parents[2] / "data" / "trace_v1"
 spec = importlib.util.spec_from_file_location("write_trace_v1", FOLDER / "write.py")
@@ -121,3 +124,17 @@ script["write"](pathlib.Path({str(tmp_path)!r}) / "lz4.zarr", "lz4")
         for variable in (*first.variables.values(), *second.variables.values()):
             variable.attrs.pop("phase", None)  # of series, it is said since a later release
         assert first.identical(second)
+
+
+def test_a_chunk_beyond_the_end_of_a_row_is_verified_and_not_needed(path, tmp_path):
+    """Rows of 38 elements are four chunks of 13: the last one holds nothing but what fills a shard up."""
+    copy = shutil.copytree(path, tmp_path / "run.zarr")
+    shard = copy / "weights/values/c/3/1"
+    data = bytearray(shard.read_bytes())
+    start, length = np.frombuffer(data[-CHECKSUM_BYTES - INDEX_ENTRY_BYTES : -CHECKSUM_BYTES], "<u8")
+    data[int(start + length) - 1] ^= 1
+    shard.write_bytes(data)
+
+    (fault,) = verify(copy).faults
+    assert (fault.key, fault.chunk) == ("weights/values/c/3/1", (0, 1))
+    np.testing.assert_array_equal(flat(open_trace(copy), "weights"), flat(open_trace(path), "weights"))

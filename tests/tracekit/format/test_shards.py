@@ -157,15 +157,21 @@ def test_truncated_and_missing_shards_are_found(tmp_path):
         read_row(store, layout, range(40))
 
 
-@pytest.mark.parametrize("n_elements", [1, 262_144, 262_145, 1_300_000, 10**9])
-def test_a_row_is_cut_evenly_into_chunks_of_a_quarter_mebibyte(n_elements):
-    layout = rows_layout(Rows("w", (Field("w", (n_elements,)),), (0,)), "lz4")
-    n_chunks = math.ceil(n_elements / layout.chunk[-1])
+SIZES = [1, 262_144, 262_145, 1_300_000, 70_426_624, 162_322_944, 10**9]
+
+
+@pytest.mark.parametrize("n_writers", [1, 2, 7])
+@pytest.mark.parametrize("n_elements", SIZES)
+def test_a_row_is_cut_evenly_into_chunks_of_a_quarter_mebibyte(n_elements, n_writers):
+    layout = rows_layout(Rows("w", (Field("w", (n_elements,)),), (0,)), "lz4", n_writers)
+    n_chunks = math.prod(layout.objects) * math.prod(layout.chunks_per_shard)
 
     assert layout.chunk[-1] * 4 <= 256 << 10
-    assert n_chunks * layout.chunk[-1] - n_elements < n_chunks
+    assert n_chunks * layout.chunk[-1] - n_elements < n_chunks  # shards too are filled, whatever their number
     assert math.prod(layout.shard) * 4 <= 256 << 20
-    assert math.prod(layout.objects) <= max(1, math.ceil(n_elements * 4 / (200 << 20)))
+    n_least = math.ceil(n_elements * 4 / (256 << 20))
+    assert math.prod(layout.objects) <= n_writers * math.ceil(n_least / n_writers)
+    assert n_elements < 10**6 or math.prod(layout.objects) % n_writers == 0
 
 
 def test_a_wide_series_has_a_sample_per_chunk_and_a_narrow_one_many():
