@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import xarray as xr
 
-from analyses.recovery import online_loss, recovery
+from analyses.recovery import ABOVE_ONE, online_loss, recovery
 from analyses.runs import over_runs
 from tracekit.protocols import Metric
+
+WARNING = f"a score in it exceeds 1, {ABOVE_ONE}"
 
 
 def measure_recovery(losses: xr.Dataset) -> xr.Dataset:
@@ -44,18 +46,24 @@ RECOVERY = Metric(
     summary="recovery score, mean over intervals",
     measure=measure_recovery,
     number=lambda measured: measured["recovery_score"].mean("interval", keep_attrs=True),
+    doubtful=lambda measured: (measured["recovery_score"] > 1).any("interval"),
+    warning=WARNING,
 )
 FINAL_RECOVERY = Metric(
     name="final-recovery",
     summary="recovery score of the last interval",
     measure=measure_recovery,
     number=_final_score,
+    doubtful=lambda measured: _final_score(measured) > 1,
+    warning=WARNING,
 )
 TASK_RECOVERY = Metric(
     name="task-recovery",
     summary="recovery score of each task, mean over tasks and intervals",
     measure=measure_recovery,
     number=lambda measured: measured["task_recovery_score"].mean(["task", "interval"], keep_attrs=True),
+    doubtful=lambda measured: (measured["task_recovery_score"] > 1).any(["task", "interval"]),
+    warning=WARNING,
 )
 FORGETTING = Metric(
     name="forgetting",

@@ -15,6 +15,13 @@ from analyses.kernels import recovery as kernels
 from analyses.lazy import apply
 from analyses.names import named
 
+ABOVE_ONE = (
+    "since losses before a visit are lower than after the last one. General learning lowers the losses of "
+    "all tasks, and the score cannot tell that from recovery: `tracekit analyze corrected-recovery RUN "
+    "CONTROL` takes it out."
+)
+"""Why scores exceed 1."""
+
 
 def recovery(losses: xr.Dataset, *, loss: str = "eval_loss") -> xr.Dataset:
     r"""Recovery score of every interval: the share of forgetting undone before the task comes round again.

@@ -18,6 +18,7 @@ from analyses.commands.parts import (
     titled,
     worded,
 )
+from analyses.recovery import ABOVE_ONE
 from tracekit.protocols import Report
 
 NO_INTERVALS = "No interval is complete: no task has been trained twice, so there is nothing to recover yet."
@@ -65,9 +66,7 @@ def above_one(score: xr.DataArray, whose: str = "") -> list[str]:
         return []
     return [
         f"Warning: {whose}interval {joined(above['interval'])}: the score exceeds 1 (up to "
-        f"{float(above.max()):.3g}), since losses before a visit are lower than after the last one. General "
-        "learning lowers the losses of all tasks, and the score cannot tell that from recovery: "
-        "`tracekit analyze corrected-recovery RUN CONTROL` takes it out."
+        f"{float(above.max()):.3g}), {ABOVE_ONE}"
     ]
 
 

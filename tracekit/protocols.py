@@ -196,6 +196,10 @@ class Metric:
         Takes that Dataset, computed, and gives a DataArray with the one dim `run`; NaN for "not defined".
     kind : str
         The kind of thing recorded that it needs.
+    doubtful : callable, optional
+        Takes the same as `number`, and says for each run, dims (run,), whether its number may mislead.
+    warning : str
+        Why that is, and what to do; said wherever such a number is shown.
     """
 
     name: str
@@ -203,6 +207,8 @@ class Metric:
     measure: Callable[[xr.Dataset], xr.Dataset]
     number: Callable[[xr.Dataset], xr.DataArray]
     kind: str = "losses"
+    doubtful: Callable[[xr.Dataset], xr.DataArray] | None = None
+    warning: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import xarray as xr
 
 from analyses.units import units_of
 from tracekit import plugins
+from tracekit.collection import tables
 from tracekit.collection.joining import join_traces
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Metric
@@ -23,7 +24,9 @@ OPTIONS = {
 
 
 def number_of_each(traces: Sequence[xr.DataTree], *, by: str, metric: str) -> xr.DataArray:
-    """Give a metric of each run, dims (run,), lazy, with the setting as the coordinate `setting`.
+    """Give a metric of each run, dims (run,), lazy.
+
+    Its coordinates are `setting`, and `doubtful`, which says whether the number may mislead.
 
     Raises
     ------
@@ -35,10 +38,20 @@ def number_of_each(traces: Sequence[xr.DataTree], *, by: str, metric: str) -> xr
     chosen: Metric = plugins.load("tracekit.metrics", metric)
     runs = join_traces(traces, chosen.kind)
     setting = _setting(runs, by)
-    number = chosen.number(chosen.measure(runs))
+    measured = chosen.measure(runs)
+    number = chosen.number(measured)
+    doubtful = xr.zeros_like(number, bool) if chosen.doubtful is None else chosen.doubtful(measured)
     attributes = {"units": units_of(number), "long_name": chosen.summary}
-    values = xr.DataArray(number.variable, {"run": runs["run"].variable, "setting": setting})
+    coords = {"run": runs["run"].variable, "setting": setting, "doubtful": doubtful.variable}
+    values = xr.DataArray(number.variable, coords)
     return values.drop_attrs().assign_attrs(attributes)
+
+
+def warnings_of(dataset: xr.Dataset) -> list[str]:
+    """Warn of the runs whose numbers, of the metric that its attributes name, may mislead."""
+    name, doubtful = dataset.attrs["metric"], dataset["doubtful"].values.astype(bool)
+    runs = [str(run) for run in dataset["run"].values[doubtful]]
+    return tables.warnings_of([plugins.load("tracekit.metrics", name)], {name: runs})
 
 
 def _setting(runs: xr.Dataset, by: str) -> xr.Variable:

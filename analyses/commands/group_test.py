@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from analyses.commands.configured import OPTIONS, number_of_each
+from analyses.commands.configured import OPTIONS, number_of_each, warnings_of
 from analyses.commands.parts import (
     ADJUSTED,
     P_HEADS,
@@ -56,6 +56,7 @@ def report(dataset: xr.Dataset) -> Report:
             "setting": [str(each) for each in dataset["setting"].values],
             "units": dataset["value"].attrs["units"],
             **{name: dataset.attrs[name] for name in ("by", "metric", "n_runs")},
+            "warnings": warnings_of(dataset),
         },
         columns=(
             *("first", "second", f"difference{in_units(dataset['value'])}", "Cliff's delta", "U"),
@@ -69,6 +70,7 @@ def report(dataset: xr.Dataset) -> Report:
             "smaller. p: Mann and Whitney's test, two-sided; unit: the run.",
             SEVERAL_TESTS,
             *_too_few(dataset),
+            *warnings_of(dataset),
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analyses.commands.configured import OPTIONS, number_of_each
+from analyses.commands.configured import OPTIONS, number_of_each, warnings_of
 from analyses.commands.parts import (
     ADJUSTED,
     P_HEADS,
@@ -83,6 +83,7 @@ def report(dataset: xr.Dataset) -> Report:
             **{name: numbers_of(dataset[name]) for name in (*listed, "run", "setting", "value")},
             "units": value.attrs["units"],
             **{name: dataset.attrs[name] for name in FACTS},
+            "warnings": warnings_of(dataset),
         },
         columns=("test", "statistic", *P_HEADS),
         rows=rows_of(dataset[name] for name in listed),
@@ -94,6 +95,7 @@ def report(dataset: xr.Dataset) -> Report:
             "beforehand, or go by the adjusted p.",
             SEVERAL_TESTS,
             *_missing(value),
+            *warnings_of(dataset),
         ),
     )
 

@@ -17,6 +17,7 @@ from analyses.commands.parts import (
 )
 from analyses.names import named
 from analyses.recovery import recovery
+from analyses.reports import above_one
 from analyses.seeds import noise_ceiling, seeds_interval
 from analyses.traces import losses_of, orders_of, path_of
 from tracekit.errors import AnalysisError
@@ -57,11 +58,13 @@ def _require_alike(traces: tuple[xr.DataTree, ...], runs: list[xr.Dataset]) -> N
 def report(dataset: xr.Dataset) -> Report:
     """Report mean scores over runs, and how alike runs are."""
     listed = ("interval", "mean_score", "interval_low", "interval_high")
+    warnings = above_one(dataset["recovery_score"].max("run"), "of a run, ")
     lower, upper = (float(dataset[f"ceiling_{name}"]) for name in ("lower", "upper"))
     return Report(
         numbers={
             **{name: numbers_of(dataset[name]) for name in (*listed, "recovery_score")},
             **{name: dataset.attrs[name] for name in SETTINGS},
+            "warnings": warnings,
             "ceiling_lower": lower,
             "ceiling_upper": upper,
         },
@@ -74,6 +77,7 @@ def report(dataset: xr.Dataset) -> Report:
             f"Noise ceiling: the correlation of a run with the mean of the others {worded(lower)}, with that "
             f"of all {worded(upper)} (losses after, before and at the peak, by task).",
             *dashes(dataset["interval_low"]),
+            *warnings,
         ),
     )
 

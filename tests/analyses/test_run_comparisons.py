@@ -100,6 +100,17 @@ def test_a_run_without_a_score_is_named(runs):
     assert found.numbers["statistic"][0] == pytest.approx(report(RUN_TREND, runs).numbers["statistic"][0])
 
 
+@pytest.mark.parametrize("analysis", [GROUP_TEST, RUN_TREND])
+def test_scores_above_one_come_with_a_warning_that_says_why(analysis):
+    scores = [0.2, 1.3, 0.4, 1.1, 1.2, 1.4, 1.5, 1.6]
+    traces = [run(n, score, size=n // 4 + 1, seed=n) for n, score in enumerate(scores)]
+    found = report(analysis, traces, by="model_size")
+    names = "Warning: recovery of run-1, run-3, run-4, run-5, run-6 and 1 more: a score in it exceeds 1"
+    assert [note for note in found.notes if note.startswith(names)] == found.numbers["warnings"] != []
+    other = report(analysis, traces, by="model_size", metric="forgetting")
+    assert other.numbers["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -115,6 +115,14 @@ def test_tasks_that_a_run_lacks_have_no_part_in_what_tasks_do():
     assert np.isfinite(seeds_interval(alone, n_resamples=99)["interval_low"]).all()
 
 
+def test_scores_above_one_come_with_a_warning_that_says_why():
+    traces = [synthetic_trace(recovery_scores=[score, 0.3]) for score in (0.4, 1.4)]
+    found = SEEDS.report(SEEDS.build(*traces, n_resamples=9).compute())
+    (warning,) = found.numbers["warnings"]
+    assert warning in found.notes
+    assert warning.startswith("Warning: of a run, interval 1: the score exceeds 1 (up to 1.4)")
+
+
 def test_one_run_has_no_interval_and_a_missing_score_none_either():
     alone = seeds_interval(runs().isel(run=[0]), n_resamples=9)
     assert np.isfinite(alone["mean_score"]).all()

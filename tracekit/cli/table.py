@@ -70,7 +70,7 @@ def table(
     from tracekit.cli.computing import computing
     from tracekit.cli.progress import tracked
     from tracekit.collection.numbers import numbers_of_runs
-    from tracekit.collection.tables import ENDINGS, summary, write_table
+    from tracekit.collection.tables import DOUBTFUL, ENDINGS, summary, warnings_of, write_table
 
     for file in files:
         require_ending(file, ENDINGS)
@@ -87,13 +87,13 @@ def table(
     found = summary(numbers, [name.strip() for name in by.split(",") if name.strip()])
     for file in files:
         write_table(found, file)
-    _print(found, numbers.attrs, as_document=as_document)
+    notes = [*_notes(numbers.attrs), *warnings_of(chosen, numbers.attrs[DOUBTFUL])]
+    _print(found, notes, as_document=as_document)
 
 
-def _print(found: pd.DataFrame, facts: Mapping[str, Any], *, as_document: bool) -> None:
+def _print(found: pd.DataFrame, notes: list[str], *, as_document: bool) -> None:
     from tracekit.cli.output import as_json, print_table
 
-    notes = _notes(facts)
     if as_document:
         click.echo(as_json({"rows": found.to_dict("records"), "notes": notes}))
         return

@@ -12,7 +12,7 @@ import xarray as xr
 
 from tracekit.collection.damage import damage_in
 from tracekit.collection.opening import THREADS, OpenedRun, Shown, open_runs, refusal, tree_of
-from tracekit.collection.tables import run_numbers
+from tracekit.collection.tables import DOUBTFUL, run_numbers
 from tracekit.derived.identity import Identity, code_of, source_of
 from tracekit.derived.places import places
 from tracekit.derived.storing import find, keep
@@ -28,13 +28,17 @@ NUMBER = "number"
 
 @dataclass
 class _Run:
-    """A run, what tells its data from any other, its numbers by metric, and which were measured now."""
+    """A run, what tells its data from any other, and its numbers by metric.
+
+    Of these, `measured` names those that were measured now, and `doubtful` those that may mislead.
+    """
 
     path: str
     run_id: str
     source: Mapping[str, Any]
     numbers: dict[str, float] = field(default_factory=dict)
     measured: set[str] = field(default_factory=set)
+    doubtful: set[str] = field(default_factory=set)
     damaged: Any = None
 
     def place_of(self, metric: Metric) -> tuple[Sequence[Store], Identity]:
@@ -77,7 +81,7 @@ def numbers_of_runs(
     -------
     Dataset
         A variable (run,) for each metric, computed; NaN where it is not defined for a run. Coordinates and
-        attributes are those of `open_traces`.
+        attributes are those of `open_traces`, and the attribute `doubtful` is that of `run_numbers`.
 
     Raises
     ------
@@ -109,7 +113,17 @@ def numbers_of_runs(
     tree = tree_of(opened, left_out)
     names = tree.coords["run"].values.tolist()
     damaged = {name: run.damaged for name, run in zip(names, runs, strict=True) if run.damaged}
-    return xr.Dataset(found, tree.coords, {**tree.attrs, **({"damaged": damaged} if damaged else {})})
+    facts = {DOUBTFUL: _doubtful(names, runs, metrics), **({"damaged": damaged} if damaged else {})}
+    return xr.Dataset(found, tree.coords, {**tree.attrs, **facts})
+
+
+def _doubtful(names: Sequence[str], runs: Sequence[_Run], metrics: Sequence[Metric]) -> dict[str, list[str]]:
+    """Name the runs whose numbers may mislead, by metric."""
+    found = {
+        metric.name: [name for name, run in zip(names, runs, strict=True) if metric.name in run.doubtful]
+        for metric in metrics
+    }
+    return {name: named for name, named in found.items() if named}
 
 
 def _described(run: OpenedRun) -> _Run:
@@ -124,6 +138,7 @@ def _recall(run: _Run, metrics: Sequence[Metric]) -> None:
         if found is not None and NUMBER in found.attrs:
             number = found.attrs[NUMBER]
             run.numbers[metric.name] = math.nan if number is None else float(number)
+            run.doubtful |= {metric.name} if found.attrs.get(DOUBTFUL) else set()
 
 
 def _keep(run: _Run, metrics: Sequence[Metric]) -> None:
@@ -131,7 +146,11 @@ def _keep(run: _Run, metrics: Sequence[Metric]) -> None:
         stores, wanted = run.place_of(metric)
         if wanted.code and metric.name in run.measured:
             number = run.numbers[metric.name]
-            keep(stores, wanted, xr.Dataset(attrs={NUMBER: None if math.isnan(number) else number}))
+            facts = {
+                NUMBER: None if math.isnan(number) else number,
+                DOUBTFUL: metric.name in run.doubtful,
+            }
+            keep(stores, wanted, xr.Dataset(attrs=facts))
 
 
 def _measure_missing(
@@ -177,8 +196,9 @@ def _measure_together(
 
 def _take_over(numbers: xr.Dataset, runs: Mapping[str, _Run]) -> None:
     """Take over what was measured; the number of a run that is damaged is not one to keep."""
-    for place, path in enumerate(numbers["path"].values):
+    for place, (label, path) in enumerate(zip(numbers["run"].values, numbers["path"].values, strict=True)):
         run = runs[path]
+        run.doubtful |= {name for name, labels in numbers.attrs[DOUBTFUL].items() if label in labels}
         run.numbers |= {str(name): float(values[place]) for name, values in numbers.data_vars.items()}
         run.measured |= set() if run.damaged else {str(name) for name in numbers.data_vars}
 

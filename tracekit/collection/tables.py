@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 SPREAD = " sd"
 """Ends the name of the column with the standard deviation over runs."""
 
+DOUBTFUL = "doubtful"
+"""The attribute that names the runs whose numbers may mislead, by metric."""
+
+MOST_NAMED = 5
 ENDINGS = (".csv", ".parquet", ".tex")
 
 
@@ -35,7 +39,8 @@ def run_numbers(traces: xr.DataTree, metrics: Sequence[Metric]) -> xr.Dataset:
     Returns
     -------
     Dataset
-        A variable (run,) for each metric, computed; NaN where it is not defined for a run.
+        A variable (run,) for each metric, computed; NaN where it is not defined for a run. The attribute
+        `doubtful` names the runs whose numbers may mislead, by metric: see `tracekit.protocols.Metric`.
 
     Raises
     ------
@@ -49,7 +54,41 @@ def run_numbers(traces: xr.DataTree, metrics: Sequence[Metric]) -> xr.Dataset:
             measured[metric.measure] = metric.measure(loaded[metric.kind]).compute()
     numbers = {metric.name: metric.number(measured[metric.measure]) for metric in metrics}
     of_runs = {name: values for name, values in traces.coords.items() if values.dims == ("run",)}
-    return xr.Dataset({name: values.variable for name, values in numbers.items()}, of_runs)
+    doubtful = {
+        metric.name: _where(metric.doubtful(measured[metric.measure]))
+        for metric in metrics
+        if metric.doubtful is not None
+    }
+    facts = {DOUBTFUL: {name: runs for name, runs in doubtful.items() if runs}}
+    return xr.Dataset({name: values.variable for name, values in numbers.items()}, of_runs, facts)
+
+
+def _where(doubtful: xr.DataArray) -> list[str]:
+    return [str(run) for run in doubtful["run"].values[doubtful.values]]
+
+
+def warnings_of(metrics: Sequence[Metric], doubtful: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say which numbers may mislead and why, once for all metrics of which the same is to be said.
+
+    Examples
+    --------
+    >>> metric = Metric("mean", "mean loss", lambda node: node, lambda node: node["x"], warning="too few.")
+    >>> warnings_of([metric], {"mean": ["a", "b"]})
+    ['Warning: mean of a, b: too few.']
+    """
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for metric in metrics:
+        alike.setdefault((metric.warning, tuple(doubtful.get(metric.name, ()))), []).append(metric.name)
+    return [
+        f"Warning: {', '.join(names)} of {_first_of(runs)}: {warning}"
+        for (warning, runs), names in alike.items()
+        if runs
+    ]
+
+
+def _first_of(runs: Sequence[str]) -> str:
+    more = f" and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else ""
+    return ", ".join(runs[:MOST_NAMED]) + more
 
 
 def _kind(traces: xr.DataTree, kind: str) -> xr.Dataset:

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from analyses import recovery
-from tracekit import open_trace
+from tracekit import Plan, Series, TraceWriter, open_trace
 from tracekit.cli.main import cli
+from tracekit.testing import synthetic_losses
 from tracekit.testing.written import write_example_trace
 
 
@@ -48,6 +49,35 @@ def test_means_are_those_of_the_runs_of_a_configuration(runs, tmp_path):
     np.testing.assert_allclose(found["recovery sd"][0], np.std(scores, ddof=1))
     assert f"{np.mean(scores):.4g} ± {np.std(scores, ddof=1):.4g}" in printed
     assert "4 runs" in printed
+
+
+def write_losses(path, losses):
+    """Write a cyclic run with such losses."""
+    n_tasks, n_visits = losses.sizes["task"], losses.sizes["visit"] - 1
+    plan = Plan(np.arange(n_visits).reshape(-1, n_tasks) % n_tasks, n_tasks, updates_per_visit=1)
+    with TraceWriter.create(path, plan, durability="rename") as trace:
+        trace.declare_series([Series("losses", "eval_loss", dims=("task",))], labels={"task": "abcd"})
+        for number, values in enumerate(losses["eval_loss"].values):
+            trace.put("losses", "eval_loss", values)
+            trace.commit(plan.visit(number))
+
+
+def test_scores_above_one_come_with_a_warning_that_says_why(tmp_path):
+    """A mean over intervals may be below 1 though a score in it is not."""
+    for name, scores in {"a": [0.5, 0.5], "b": [1.5, 0.2], "c": [1.2, 1.6]}.items():
+        write_losses(tmp_path / f"{name}.zarr", synthetic_losses(recovery_scores=scores))
+    words = ("--metric", "recovery", "--metric", "final-recovery", "--metric", "forgetting", "--json")
+    for _ in range(2):  # measured, then taken from what is kept
+        found = json.loads(call("table", f"{tmp_path}/*.zarr", *words))
+        np.testing.assert_allclose([row["recovery"] for row in found["rows"]], [0.5, 0.85, 1.4])
+        warnings = [note.split(": a score in it exceeds 1, ") for note in found["notes"][1:]]
+        assert [whose for whose, _ in warnings] == [
+            "Warning: recovery of b, c",
+            "Warning: final-recovery of c",
+        ]
+        assert all("corrected-recovery" in why for _, why in warnings)
+    alone = json.loads(call("table", f"{tmp_path}/a.zarr", *words))
+    assert alone["notes"] == ["1 run. Of several runs: mean ± standard deviation over runs."]
 
 
 def test_without_settings_there_is_a_row_for_each_run(runs):
