@@ -47,10 +47,10 @@ def number_of_each(traces: Sequence[xr.DataTree], *, by: str, metric: str) -> xr
     return values.drop_attrs().assign_attrs(attributes)
 
 
-def warnings_of(dataset: xr.Dataset) -> list[str]:
+def warnings_of(dataset: xr.Dataset, dim: str = "run") -> list[str]:
     """Warn of the runs whose numbers, of the metric that its attributes name, may mislead."""
     name, doubtful = dataset.attrs["metric"], dataset["doubtful"].values.astype(bool)
-    runs = [str(run) for run in dataset["run"].values[doubtful]]
+    runs = [str(run) for run in dataset[dim].values[doubtful]]
     return tables.warnings_of([plugins.load("tracekit.metrics", name)], {name: runs})
 
 

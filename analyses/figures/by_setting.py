@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analyses.commands.configured import number_of_each
+from analyses.commands.configured import number_of_each, warnings_of
 from analyses.figures import style
 from analyses.figures.combine import runs
 from analyses.figures.marks import say_not_defined
@@ -59,8 +59,13 @@ def build(
     means = [level_means(values[order == name], setting[order == name]) for name in names]
     run = xr.Variable("run", names)
     result = xr.concat(means, run, join="outer", data_vars="all", combine_attrs="override")
-    alone = {"value": values.variable, "setting": setting.variable, "order": xr.Variable("run", order)}
-    single = xr.Dataset(alone).rename(run="trace")
+    alone = {
+        "value": values.variable,
+        "setting": setting.variable,
+        "order": xr.Variable("run", order),
+        "doubtful": values["doubtful"].variable,
+    }
+    single = xr.Dataset(alone, {"run": list(traces)}).rename(run="trace")
     return result.assign(single.variables).assign_attrs(by=by, metric=metric)
 
 
@@ -139,4 +144,5 @@ def _notes(dataset: xr.Dataset) -> list[str]:
         f"Faint: single runs, {n_runs} in all. Lines: their mean. Bars: Student's interval over the runs of "
         "a level, which are to differ in their seed alone; none of a single run.",
         "Whether the number rises: tracekit analyze run-trend.",
+        *warnings_of(dataset, "trace"),
     ]

@@ -18,6 +18,11 @@ from analyses.figures.sheet import wrapped
 MOST_EPOCHS = 8
 """About so many epochs are numbered along an axis of visits."""
 
+ABOVE_ONE = (
+    "Above 1 (dotted): general learning, which lowers the losses of all tasks; `tracekit analyze "
+    "corrected-recovery` takes it out."
+)
+
 HATCHED: dict[str, Any] = {
     "facecolor": style.UNDEFINED,
     "edgecolor": style.FAINT,
@@ -29,6 +34,11 @@ HATCHED: dict[str, Any] = {
 def loss_label(loss: xr.DataArray) -> str:
     """Name an axis of losses, with their units."""
     return f"loss [{loss.attrs.get('units') or 'units not recorded'}]"
+
+
+def line_at_one(axes: Axes) -> None:
+    """Mark the score of full recovery."""
+    axes.axhline(1, color=style.MUTED, linewidth=0.8, linestyle=":", zorder=0)
 
 
 def whole_numbers(axis: Axis, most: int = 8) -> None:

@@ -14,7 +14,7 @@ from matplotlib.transforms import offset_copy
 
 from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
-from analyses.figures.marks import say_not_defined, whole_numbers
+from analyses.figures.marks import ABOVE_ONE, line_at_one, say_not_defined, whole_numbers
 from analyses.figures.sheet import Layout, sheet
 from analyses.inference import recovery_interval
 from analyses.recovery import recovery
@@ -104,6 +104,8 @@ def _shifts(n_runs: int, n_intervals: int) -> list[float]:
 
 def _finish(axes: Axes, dataset: xr.Dataset) -> None:
     axes.axhline(0, color=style.MUTED, linewidth=0.8, zorder=0)
+    if _above_one(dataset):
+        line_at_one(axes)
     axes.set_xlabel("interval n, from the n-th visit to a task to the next")
     axes.set_ylabel("recovery score [share of forgetting]")
     axes.set_xlim(0.5, max(dataset.sizes["interval"], 1) + 0.5)
@@ -151,4 +153,9 @@ def _notes(dataset: xr.Dataset) -> list[str]:
         "Score: share of the forgetting that is undone before the next visit, a ratio of means over tasks.",
         f"Bars: {method} bootstrap, {attrs['n_resamples']} resamples; the unit is the task, within one run.",
         "A missing mark or bar: not defined.",
+        ABOVE_ONE if _above_one(dataset) else "",
     ]
+
+
+def _above_one(dataset: xr.Dataset) -> bool:
+    return bool((dataset["recovery_score"] > 1).any())

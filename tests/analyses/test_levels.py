@@ -105,6 +105,13 @@ def test_the_figure_shows_what_it_holds(traces):
     assert "10 in all" in figure.get_supxlabel().replace("\n", " ")
 
 
+def test_scores_above_one_come_with_a_warning(traces):
+    high = {**traces, "high": run(99, 5, 1.3)}
+    notes = BY_SETTING.draw(built(high).compute()).get_supxlabel().replace("\n", " ")
+    assert "Warning: recovery of high: a score in it exceeds 1" in notes
+    assert "Warning" not in BY_SETTING.draw(built(traces).compute()).get_supxlabel()
+
+
 def test_settings_that_are_texts_stand_beside_each_other(traces):
     dataset = built(traces, by="order", metric="forgetting").compute()
     axes = BY_SETTING.draw(dataset).axes[0]

@@ -167,6 +167,14 @@ def test_recovery_holds_the_analysis_and_says_how_it_was_made(traces: Traces) ->
     )
 
 
+@pytest.mark.parametrize(("score", "warned"), [(1.2, True), (0.8, False)])
+def test_recovery_warns_of_scores_above_one(score: float, warned: bool) -> None:
+    traces = {"known": synthetic_trace(recovery_scores=[score, 0.5])}
+    figure = registry.RECOVERY.draw(registry.RECOVERY.build(traces).compute())
+    at_one = [artist for artist in figure.axes[0].lines if list(artist.get_ydata()) == [1, 1]]
+    assert ("corrected-recovery" in figure.get_supxlabel().replace("\n", "")) == bool(at_one) == warned
+
+
 def test_recovery_counts_the_fewest_and_the_most_tasks() -> None:
     traces = {name: synthetic_trace(n_tasks=n, n_epochs=2) for name, n in (("a", 3), ("b", 5))}
     figure = registry.RECOVERY.draw(registry.RECOVERY.build(traces).compute())
