@@ -16,13 +16,17 @@ Floats = npt.NDArray[np.float64]
 LARGEST_COUNT = 1 << 24
 """The largest number up to which float32 counts one by one."""
 
+STRETCH = 4096
+STRETCHES = 16
+"""The norm of more elements than so many stretches of that length is taken stretch by stretch."""
+
 CANCELLED = 0.5
 """Above this share of the mean square, the squared mean leaves too few digits of the variance."""
 
 
 def norms(tensors: Many) -> Floats:
     """Give Euclidean norms: √Σ x²."""
-    return gathered(torch._foreach_norm(list(tensors)))
+    return gathered(_norms(tensors))
 
 
 def moments(tensors: Many, names: Iterable[str]) -> dict[str, Floats]:
@@ -56,13 +60,34 @@ def _passed(groups: Iterable[Many], passes: Iterable[str]) -> dict[str, Floats]:
     return dict(zip(found, table.reshape(len(found), -1), strict=True))
 
 
+def _norms(tensors: Many) -> list[torch.Tensor]:
+    if all(tensor.is_cpu for tensor in tensors):
+        return [_norm(tensor) for tensor in tensors]
+    return list(torch._foreach_norm(list(tensors)))
+
+
+def _norm(tensor: torch.Tensor) -> torch.Tensor:
+    """Give a norm; in main memory that of the norms of short stretches.
+
+    There torch adds up one square after another: in float32, that of 10⁷ normal numbers is off by 4·10⁻⁴, and
+    that of 5·10⁷ by 4·10⁻³. The norms of stretches take no longer, and give eight digits.
+    """
+    norm: Callable[..., torch.Tensor] = torch.linalg.vector_norm
+    if not tensor.is_cpu or tensor.numel() <= STRETCHES * STRETCH:
+        return norm(tensor)
+    flat = tensor.reshape(-1)
+    end = len(flat) // STRETCH * STRETCH
+    stretches, rest = norm(flat[:end].view(-1, STRETCH), dim=1), norm(flat[end:])
+    return norm(torch.cat([stretches, rest[None]]), dtype=torch.float64).to(tensor.dtype)
+
+
 def _extremes(tensors: Many) -> dict[str, list[torch.Tensor]]:
     found = [torch.aminmax(tensor) for tensor in tensors]
     return {"min": [least for least, _ in found], "max": [most for _, most in found]}
 
 
 PASSES: Mapping[str, Callable[[Many], dict[str, list[torch.Tensor]]]] = {
-    "norm": lambda tensors: {"norm": list(torch._foreach_norm(list(tensors)))},
+    "norm": lambda tensors: {"norm": _norms(tensors)},
     "sum": lambda tensors: {"sum": [tensor.sum() for tensor in tensors]},
     "absolute_sum": lambda tensors: {"absolute_sum": [tensor.abs().sum() for tensor in tensors]},
     "extremes": _extremes,
@@ -92,7 +117,7 @@ def deviations(tensors: Many, mean: Floats, norm: Floats) -> Floats:
 def distances(tensors: Many, references: Many) -> Floats:
     """Give Euclidean distances ‖x − r‖; differences are made one tensor at a time."""
     pairs = zip(tensors, references, strict=True)
-    return gathered([torch.linalg.vector_norm(tensor - reference) for tensor, reference in pairs])
+    return gathered([_norm(tensor - reference) for tensor, reference in pairs])
 
 
 def quantiles(tensors: Many, levels: Sequence[float]) -> Floats:

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from recorders import ActivationRecorder, BaseRecorder, GradientRecorder, TaskGradientRecorder, WeightRecorder
+from recorders.gradient_norms import gradient_norm
 from recorders.reductions import STATISTICS, Reductions
 from recorders.shards import combined
+from recorders.statistics import distances
 from tracekit import Recording, flat, open_trace
 from tracekit.errors import ConfigurationError
 from tracekit.format.schema import Field, Rows
@@ -70,6 +72,19 @@ def test_every_statistic_is_that_of_its_slow_twin(dtype):
     for number, tensor in enumerate(tensors):
         for name, expected in slow(tensor.double().numpy()).items():
             np.testing.assert_allclose(found[name][number], expected, rtol=2e-5, atol=2e-7, err_msg=name)
+
+
+@pytest.mark.parametrize(("offset", "turned"), [(0.0, False), (10.0, True)])
+def test_as_many_digits_are_right_of_a_large_tensor_as_of_a_small_one(offset, turned):
+    """Torch's own norm of so many float32 is off by 1e-4."""
+    values = torch.randn(2003, 2001, generator=torch.Generator().manual_seed(0)) + offset
+    values = values.T if turned else values
+    expected = slow(values.double().numpy())
+    names = ["norm", "mean", "std", "absolute_mean"]
+    for name, found in filled([values], names).items():
+        np.testing.assert_allclose(found, expected[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(distances([3 * values], [values]), 2 * expected["norm"], rtol=1e-6)
+    np.testing.assert_allclose(gradient_norm([values, values]), 2**0.5 * expected["norm"], rtol=1e-6)
 
 
 def test_more_values_in_a_bin_than_float32_counts_are_counted():
