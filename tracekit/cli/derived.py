@@ -24,14 +24,15 @@ def derived(run: str, clearing: bool, as_document: bool) -> None:
 
     They lie in its group `derived`, or under ~/.cache/tracekit (or TRACEKIT_CACHE) where the trace cannot be
     written. A result is fresh if it would be taken as it is, and stale if it would be computed again: then
-    the table says what has changed.
+    the table says what has changed. The column "holds" gives the bytes of a result in memory, or a number
+    of `tracekit table` itself.
 
     \b
     Examples:
       tracekit derived run.zarr
       tracekit derived run.zarr --clear
     """
-    from tracekit.cli.output import as_json, print_table, size
+    from tracekit.cli.output import as_json, print_table
     from tracekit.derived import clear_derived, list_derived
 
     if clearing:
@@ -44,12 +45,18 @@ def derived(run: str, clearing: bool, as_document: bool) -> None:
     if not found:
         click.echo(f"{run}: nothing is kept.")
         return
-    rows = [(r.name, _parameters(r), r.written, size(r.n_bytes), _state(r)) for r in found]
-    print_table(("name", "parameters", "written", "in memory", "state"), rows)
+    rows = [(r.name, _parameters(r), r.written, _holds(r), _state(r)) for r in found]
+    print_table(("name", "parameters", "written", "holds", "state"), rows)
 
 
 def _parameters(result: KeptResult) -> str:
     return ", ".join(f"{name}={value}" for name, value in result.parameters.items())
+
+
+def _holds(result: KeptResult) -> str:
+    from tracekit.cli.output import size, text
+
+    return size(result.n_bytes) if result.number is None else text(result.number)
 
 
 def _state(result: KeptResult) -> str:

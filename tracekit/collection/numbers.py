@@ -13,6 +13,7 @@ import xarray as xr
 from tracekit.collection.damage import damage_in
 from tracekit.collection.opening import THREADS, OpenedRun, Shown, open_runs, refusal, tree_of
 from tracekit.collection.tables import DOUBTFUL, run_numbers
+from tracekit.derived.datasets import NUMBER
 from tracekit.derived.identity import Identity, code_of, source_of
 from tracekit.derived.places import places
 from tracekit.derived.storing import find, keep
@@ -22,7 +23,6 @@ from tracekit.plugins import suggestion
 from tracekit.protocols import Metric
 from tracekit.store import Store, open_store
 
-NUMBER = "number"
 """The attribute that a kept number is, None where it is not defined: one small file for each."""
 
 

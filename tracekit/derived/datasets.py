@@ -21,6 +21,8 @@ from tracekit.store import Store
 CHUNK_BYTES = 32 << 20
 SINGLE = "single"
 """The dim that a number without dims has on disk."""
+NUMBER = "number"
+"""The attribute that holds a result that is one number; null where that is not defined."""
 
 Values = npt.NDArray[Any]
 

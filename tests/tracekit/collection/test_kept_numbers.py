@@ -83,6 +83,17 @@ def test_they_are_listed_with_the_trace_and_fresh(folder):
     assert found == {f"metric-{metric.name}": () for metric in METRICS[:2]}
 
 
+def test_the_numbers_themselves_are_listed(folder):
+    write_example_trace(folder / "short.zarr", n_epochs=1)
+    for name in ("0", "short"):
+        run = folder / f"{name}.zarr"
+        expected = numbers_of_runs(str(run), METRICS)
+        listed = {result.name: result.number for result in list_derived(run)}
+        assert len(listed) == len(METRICS)
+        for metric in METRICS:
+            np.testing.assert_equal(listed[f"metric-{metric.name}"], expected[metric.name].item())
+
+
 def test_a_kind_that_has_gone_is_not_taken_for_one_that_was_never_recorded(folder):
     shutil.rmtree(folder / "2.zarr" / "losses")
     with pytest.raises(TraceError, match=r"there is no losses/zarr\.json"):

@@ -92,6 +92,15 @@ def test_what_was_opened_before_visits_were_dropped_is_not_taken_for_what_came_a
     assert list_derived(run) == []
 
 
+def test_what_is_kept_with_a_trace_that_was_moved_is_fresh(counted, tmp_path):
+    mean(counted, write_example_trace(tmp_path / "run.zarr"))
+    (tmp_path / "run.zarr").rename(tmp_path / "moved.zarr")
+    (kept,) = list_derived(tmp_path / "moved.zarr")
+    assert (kept.stale, kept.number) == ((), None)
+    mean(counted, tmp_path / "moved.zarr")
+    assert counted.n_built == 1
+
+
 def test_another_run_at_the_same_place_computes_anew(counted, tmp_path):
     path = write_example_trace(tmp_path / "run.zarr")
     mean(counted, path)
