@@ -165,6 +165,9 @@ class Analysis:
         One line of help for each option of `build`.
     n_traces : tuple of int
         Fewest and most traces it takes; None: as many as there are.
+    one_order : bool
+        Whether a mean over them makes sense only if all are of one order, cyclic or shuffled; the command
+        line refuses others.
     details : str
         Paragraphs for `--help`: what is told, for tests the null hypothesis, and what is replicated.
     examples : sequence of str
@@ -177,6 +180,7 @@ class Analysis:
     report: Callable[[xr.Dataset], Report]
     options: Mapping[str, str] = field(default_factory=dict)
     n_traces: tuple[int, int | None] = (1, 1)
+    one_order: bool = False
     details: str = ""
     examples: Sequence[str] = ()
 

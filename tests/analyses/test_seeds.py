@@ -174,3 +174,21 @@ def test_the_report_of_runs_and_of_runs_that_differ():
     assert found.columns == ("interval", "mean score", "95 % low", "95 % high")
     with pytest.raises(AnalysisError, match="runs over seeds have the same tasks and intervals"):
         SEEDS.build(*traces, synthetic_trace(n_tasks=4))
+
+
+@pytest.mark.parametrize(
+    ("second", "software", "differing"),
+    [
+        ({"seed": 2, "tasks": {"order_seed": 3}, "width": 4}, "2", []),
+        ({"seed": 2, "width": 5, "optimizer": {"kind": "sgd"}}, "1", ["width", "optimizer.kind"]),
+    ],
+)
+def test_settings_that_differ_besides_seeds_are_named(second, software, differing):
+    traces = [synthetic_trace() for _ in range(2)]
+    first = {"seed": 1, "width": 4}
+    for trace, configuration, version in zip(traces, (first, second), ("1", software), strict=True):
+        trace.attrs.update(configuration=configuration, software={"numpy": version})
+    found = SEEDS.report(SEEDS.build(*traces, n_resamples=9).compute())
+    assert found.numbers["differing"] == differing
+    assert [", ".join(differing) in note for note in found.numbers["warnings"]] == [True] * bool(differing)
+    assert set(found.numbers["warnings"]) <= set(found.notes)

@@ -86,7 +86,7 @@ def _command(analysis: Analysis) -> click.Command:
 def _help(analysis: Analysis) -> str:
     lines = [f"  tracekit analyze {analysis.name} {example}" for example in analysis.examples]
     examples = "\n".join(["\b", "Examples:", *lines]) if lines else ""
-    takes = f"Takes {_count(*analysis.n_traces)}."
+    takes = f"Takes {_count(*analysis.n_traces)}{', all of one order' if analysis.one_order else ''}."
     return "\n\n".join(part for part in (analysis.summary, analysis.details, takes, examples) if part)
 
 
@@ -185,7 +185,23 @@ def _opened(analysis: Analysis, runs: tuple[str, ...]) -> list[xr.DataTree]:
     for trace in traces:
         if trace.attrs["snapshots_committed"] == 0:
             raise AnalysisError(f"{trace.attrs['path']}: the trace is empty, no visit has been committed yet")
+    if analysis.one_order:
+        _require_one_order(analysis.name, traces)
     return traces
+
+
+def _require_one_order(name: str, traces: list[xr.DataTree]) -> None:
+    """Refuse runs of several orders: a mean over them speaks of neither."""
+    paths: dict[str, list[str]] = {}
+    for trace in traces:
+        paths.setdefault(trace.attrs.get("order", ""), []).append(trace.attrs["path"])
+    paths.pop("", None)  # a trace that does not say its order can be of any
+    if len(paths) > 1:
+        found = "; ".join(f"{order}: {', '.join(those)}" for order, those in paths.items())
+        raise AnalysisError(
+            f"{name}: expected runs of one order, found {len(paths)}: {found}; give those of one order at a "
+            "time, or compare the orders by `tracekit analyze group-test … --by order`"
+        )
 
 
 def _with_gaps(report: Report, traces: list[xr.DataTree]) -> Report:

@@ -149,7 +149,8 @@ def test_recovery_as_json(runs):
 
 @pytest.mark.parametrize("name", plugins.names("tracekit.analyses"))
 def test_every_analysis_prints_a_table_and_json_and_writes_files(name, runs, tmp_path):
-    traces = runs[: plugins.load("tracekit.analyses", name).n_traces[1]]
+    analysis = plugins.load("tracekit.analyses", name)
+    traces = runs[:1] * 2 if analysis.one_order else runs[: analysis.n_traces[1]]
     table = call("analyze", name, *traces)
     assert "┃" in table
     numbers = json.loads(call("analyze", name, *traces, "--json", "--out", tmp_path / "a.json"))
@@ -160,6 +161,16 @@ def test_every_analysis_prints_a_table_and_json_and_writes_files(name, runs, tmp
     assert all(len(row) == len(header) for row in rows)
     call("analyze", name, *traces, "--out", tmp_path / "a.zarr")
     assert xr.open_zarr(tmp_path / "a.zarr", consolidated=False).data_vars
+
+
+def test_runs_of_several_orders_are_not_averaged(tmp_path, monkeypatch, capsys):
+    orders = {"a": "cyclic", "b": "shuffled", "c": "cyclic", "unsaid": ""}
+    for name, order in orders.items():
+        write_example_trace(tmp_path / name, order=order, durability="rename")
+    monkeypatch.chdir(tmp_path)
+    message = fails(monkeypatch, capsys, "analyze", "seeds", *orders)
+    assert "seeds: expected runs of one order, found 2: cyclic: a, c; shuffled: b; give those" in message
+    assert "3 runs, cyclic order" in call("analyze", "seeds", "a", "c", "unsaid")
 
 
 def test_options_of_an_analysis(runs):
