@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from tracekit.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -64,28 +66,58 @@ def read_progress(run: str) -> Progress:
 
 
 def changes(run: str, interval_seconds: float) -> Iterator[Progress]:
-    """Give the progress of a run now and at every change, until its writer has closed it."""
-    seen = None
+    """Give the progress of a run now and at every change, until its writer has closed it.
+
+    Raises
+    ------
+    TrainingError
+        If the writer has ended without closing it: killed, or with its machine.
+    """
+    from tracekit.store import open_store
+    from tracekit.writing.claims import last_writer
+
+    seen, store = None, open_store(run)
     while True:
+        state, writer = last_writer(store)  # before the trace is looked at: it may be closed in between
         progress = read_progress(run)
         if progress != seen:
             yield progress
         if progress.status != "running":
             return
+        if progress == seen and state == "dead":
+            raise TrainingError(
+                f"{run}: nobody writes it any more, {writer} has ended without closing it. All that was "
+                f"committed is safe; a run of `tracekit train` goes on by `tracekit train --resume {run}`"
+            )
         seen = progress
+        time.sleep(interval_seconds)
+
+
+def wait_for(run: str, interval_seconds: float) -> None:
+    """Wait until there is a trace: a run loads its model and documents before it makes one."""
+    from tracekit.format.layout import METADATA
+    from tracekit.store import open_store
+
+    store = open_store(run)
+    if store.exists():
+        return
+    click.echo(f"{run}: there is nothing here yet; waiting for a run to begin. Ctrl-C ends this.", err=True)
+    while store.get(METADATA) is None:
         time.sleep(interval_seconds)
 
 
 def follow(run: str, interval_seconds: float, *, as_document: bool) -> None:
     """Show the progress of a run until it ends, or until Ctrl-C.
 
-    On a terminal the table is drawn anew; elsewhere there is a line, or a JSON object, for each change.
+    A run that is not there yet is waited for. On a terminal the table is drawn anew; elsewhere there is a
+    line, or a JSON object, for each change.
     """
     from rich.console import Console
     from rich.live import Live
 
     console = Console()
     try:
+        wait_for(run, interval_seconds)
         if as_document or not console.is_terminal:
             for progress in changes(run, interval_seconds):
                 click.echo(_document(progress) if as_document else _line(progress))
@@ -94,7 +126,7 @@ def follow(run: str, interval_seconds: float, *, as_document: bool) -> None:
             for progress in changes(run, interval_seconds):
                 live.update(_table(run, progress), refresh=True)
     except KeyboardInterrupt:
-        click.echo("\nNo longer following; the run goes on.", err=True)
+        click.echo("\nNo longer following; this does nothing to the run.", err=True)
 
 
 def _last(losses: Any, name: str) -> float:

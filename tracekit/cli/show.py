@@ -13,7 +13,7 @@ from tracekit.cli.parameters import TRACE
 @click.argument("run", type=TRACE)
 @click.option("--json", "as_document", is_flag=True, help="Print one JSON object.")
 @click.option("--configuration", is_flag=True, help="Print the configuration too.")
-@click.option("--follow", "following", is_flag=True, help="Show how far a run is, until it ends or Ctrl-C.")
+@click.option("--follow", "following", is_flag=True, help="Show how far a run is, until it ends.")
 @click.option(
     "--interval",
     default=2.0,
@@ -23,6 +23,9 @@ from tracekit.cli.parameters import TRACE
 )
 def show(run: str, as_document: bool, configuration: bool, following: bool, interval: float) -> None:
     """Show what the trace RUN holds: how far it got, and what was recorded. Only metadata is read.
+
+    With --follow, a run that has not begun yet is waited for. It ends with the run: with status 0 if that was
+    closed, with 1 if it was killed.
 
     \b
     Examples:
@@ -54,6 +57,7 @@ def describe(run: str, *, as_document: bool = False, configuration: bool = False
     facts.pop("model_signature", None)
     if "gaps" in facts:
         facts["gaps"] = "; ".join(gap_notes(trace))
+    facts["status"] = _status(facts["status"], facts["path"])
     facts["software"] = ", ".join(f"{name} {version}" for name, version in facts["software"].items())
     print_table(("fact", "value"), [(str(name).replace("_", " "), text(facts[name])) for name in facts])
     print_table(
@@ -63,6 +67,21 @@ def describe(run: str, *, as_document: bool = False, configuration: bool = False
         import yaml
 
         click.echo(yaml.safe_dump(settings, sort_keys=False))
+
+
+def _status(status: str, path: str) -> str:
+    """Say how a run stands; one that was killed has left `running` behind."""
+    from tracekit.store import open_store
+    from tracekit.writing.claims import last_writer
+
+    if status != "running":
+        return status
+    state, writer = last_writer(open_store(path))
+    if state == "dead":
+        return f"not closed: {writer} has ended"
+    if state == "unknown":
+        return f"running, if {writer} still lives, which cannot be seen from here"
+    return f"running: {writer}"
 
 
 def gap_notes(trace: Any) -> list[str]:

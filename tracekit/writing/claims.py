@@ -32,7 +32,8 @@ CLAIMS_KEY = f"{COMMIT_KEY}/claims"
 ATTEMPTS = 8
 WITHDRAWN_SECONDS = 0.05
 
-State = Literal["alive", "dead", "unknown"]
+State = Literal["alive", "unknown", "dead"]
+STATES: tuple[State, ...] = ("alive", "unknown", "dead")
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,19 @@ def _holder_of(key: str, text: bytes) -> str | None:
 
 
 FORCE = "take it over with force_claim=True (--force-claim)"
+
+
+def last_writer(store: Store) -> tuple[State, str]:
+    """Say whether the writer of a trace lives, and name it; dead and nameless where nobody has a claim.
+
+    This tells a run that goes on from one whose process was killed.
+    """
+    states: dict[State, str] = {"dead": "the one that wrote it"}
+    for text in filter(None, map(store.get, claims_of(store))):
+        with suppress(ValueError, TypeError):
+            holder = Holder(**json.loads(text))
+            states[holder.state()] = _named(holder)
+    return next((state, states[state]) for state in STATES if state in states)
 
 
 def holders(store: Store) -> Iterator[str]:

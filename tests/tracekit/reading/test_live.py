@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dask
@@ -11,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from tracekit import Plan, Series, TraceWriter, flat, open_trace
-from tracekit.cli.follow import changes, read_progress
+from tracekit.cli.follow import changes, read_progress, wait_for
 from tracekit.cli.show import show
-from tracekit.errors import NotATraceError, TraceNotFoundError
+from tracekit.errors import NotATraceError, TraceNotFoundError, TrainingError
 
 WRITER = Path(__file__).with_name("live_writer.py")
 N_COLUMNS = 5000
@@ -204,3 +205,27 @@ def test_show_follow_prints_a_line_per_change_and_ends_with_the_run(growing):
     assert lines[0].startswith("failed: 0 of 2 snapshots")
     assert json.loads(documents)["eval_loss"] is None
     assert read_progress(path).committed == 51
+
+
+def test_following_ends_where_the_writer_was_killed(tmp_path):
+    path = tmp_path / "run.zarr"
+    writer = start_writer(path, 40, pause_seconds=60)
+    assert f"running: process {writer.pid}" in CliRunner().invoke(show, [str(path)]).output
+    seen = changes(path, 0.01)
+    assert next(seen).status == "running"
+    writer.kill()
+    writer.wait()
+
+    with pytest.raises(TrainingError, match=rf"process {writer.pid} on .* has ended .* --resume .*run\.zarr"):
+        list(seen)
+    assert f"not closed: process {writer.pid}" in CliRunner().invoke(show, [str(path)]).output
+
+
+def test_a_run_that_is_not_there_yet_is_waited_for(tmp_path, monkeypatch, capsys):
+    def begin(seconds):
+        TraceWriter.create(tmp_path / "run.zarr", Plan(np.zeros((1, 1), np.int64), 1, 1)).close()
+
+    monkeypatch.setattr(time, "sleep", begin)
+    for _ in range(2):
+        wait_for(str(tmp_path / "run.zarr"), 0.01)
+    assert capsys.readouterr().err.count("nothing here yet; waiting") == 1

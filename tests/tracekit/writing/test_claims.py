@@ -19,7 +19,7 @@ from tracekit.format.marker import MARKER_KEY
 from tracekit.store import LocalStore, open_store
 from tracekit.testing.written import write_example_trace
 from tracekit.writing import processes
-from tracekit.writing.claims import CLAIMS_KEY, Holder, take_claim
+from tracekit.writing.claims import CLAIMS_KEY, Holder, last_writer, take_claim
 
 PLAN = Plan(np.array([[0, 1]]), n_tasks=2, updates_per_visit=1)
 
@@ -59,10 +59,10 @@ def other(path):
         yield process
 
 
-def leave_claim(path, **changes):
+def leave_claim(path, *, name="left", **changes):
     """Leave the claim of a writer behind."""
     holder = replace(Holder.this_process(), **changes)
-    open_store(path).put(f"{CLAIMS_KEY}/left.json", json.dumps(asdict(holder)).encode())
+    open_store(path).put(f"{CLAIMS_KEY}/{name}.json", json.dumps(asdict(holder)).encode())
 
 
 def claims(path):
@@ -215,6 +215,29 @@ def test_what_cannot_be_seen_from_here_is_refused_until_told_otherwise(path, cha
         take_claim(open_store(path))
     take_claim(open_store(path), force=True).release()
     assert claims(path) == []
+
+
+@pytest.mark.parametrize(
+    ("all_changes", "state"),
+    [
+        ([], "dead"),
+        ([{"process": 2**22 + 1}], "dead"),
+        ([{"host": "elsewhere"}, {"process": 2**22 + 1}], "unknown"),
+        ([{"host": "elsewhere"}, {}, {"process": 2**22 + 1}], "alive"),
+    ],
+)
+def test_who_wrote_last_is_the_one_most_alive(path, all_changes, state):
+    write_example_trace(path)
+    for number, changes in enumerate(all_changes):
+        leave_claim(path, name=str(number), **changes)
+    found, name = last_writer(open_store(path))
+    assert found == state
+    places = {
+        "alive": f"process {os.getpid()} on {os.uname().nodename}",
+        "unknown": "on elsewhere",
+        "dead": "",
+    }
+    assert places[state] in name
 
 
 def test_leftovers_do_not_decide(tmp_path):
