@@ -38,7 +38,7 @@ def backward_transfer(loss: Floats, trained_task: Integers) -> tuple[Floats, Flo
     """
     now = trained(trained_task, loss.shape[-1])
     rows = np.arange(len(now))[:, np.newaxis]
-    first = np.broadcast_to(now.argmax(axis=0), now.shape)
+    first = np.minimum.accumulate(np.where(now, rows, len(now) - 1), axis=0)
     last = np.maximum.accumulate(np.where(now, rows, 0), axis=0)
     counted = learned_earlier(trained_task, loss.shape[-1])
     return _fall_since(loss, first, counted), _fall_since(loss, last, counted)

@@ -57,11 +57,13 @@ def slow_delta(first, second):
 def test_effect_size_is_that_of_loops_and_of_scipy():
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 6, (3, 9)).astype(float), rng.integers(1, 7, (3, 7)).astype(float)
+    first[1, 2], second[2, 5] = np.nan, np.nan
     labelled = [xr.DataArray(each, dims=("interval", "task")) for each in (first, second)]
     found = effect_size(*labelled)
     for n in range(3):
-        np.testing.assert_allclose(found["cliffs_delta"][n], slow_delta(first[n], second[n]))
-        test = scipy.stats.mannwhitneyu(first[n], second[n])
+        one, other = (each[n][~np.isnan(each[n])] for each in (first, second))
+        np.testing.assert_allclose(found["cliffs_delta"][n], slow_delta(one, other))
+        test = scipy.stats.mannwhitneyu(one, other)
         np.testing.assert_allclose(found["mann_whitney_u"][n], test.statistic)
         np.testing.assert_allclose(found["p_value"][n], test.pvalue)
 
@@ -72,3 +74,18 @@ def test_nan_are_left_out_of_either_sample_and_empty_samples_have_no_effect():
     assert effect_size(first, second)["cliffs_delta"] == slow_delta([1, 3], [0, 2])
     empty = effect_size(first * np.nan, second)
     assert all(np.isnan(values) for values in empty.data_vars.values())
+
+
+@pytest.mark.parametrize("n_second", [1, 4, 5])
+def test_the_shift_is_the_median_over_pairs_in_units_of_the_values(n_second):
+    rng = np.random.default_rng(n_second)
+    first, second = rng.exponential(size=6), rng.exponential(size=n_second)
+    labelled = [xr.DataArray(np.append(each, np.nan), dims="task") for each in (first, second)]
+    found = effect_size(*(each.assign_attrs(units="nats") for each in labelled))
+    apart = sorted(x - y for x in first for y in second)
+    low, high = apart[(len(apart) - 1) // 2], apart[len(apart) // 2]
+    np.testing.assert_allclose(found["hodges_lehmann"], (low + high) / 2)
+    units = {name: values.attrs["units"] for name, values in found.items()}
+    assert {name for name, each in units.items() if each != "1"} == {"hodges_lehmann"}
+    assert units["hodges_lehmann"] == "nats"
+    np.testing.assert_allclose(found["p_value"], scipy.stats.mannwhitneyu(first, second).pvalue)

@@ -100,6 +100,17 @@ def test_leading_axes_are_kept():
     for kernel in (kernels.forgetting, kernels.forward_transfer):
         each = [kernel(one, trained_task) for one in loss]
         np.testing.assert_array_equal(kernel(loss, trained_task), each)
+    each = [kernels.backward_transfer(one, trained_task) for one in loss]
+    np.testing.assert_array_equal(np.stack(kernels.backward_transfer(loss, trained_task), axis=1), each)
+
+
+@pytest.mark.parametrize("n_visits", [0, 1])
+@pytest.mark.parametrize("measure", [average_forgetting, backward_transfer, forward_transfer])
+def test_before_any_training_nothing_is_defined(measure, n_visits):
+    found = measure(synthetic_losses(n_tasks=3).isel(visit=slice(n_visits)))
+    for name, values in found.items():
+        expected = np.zeros(n_visits, int) if name == "n_tasks" else np.full(values.shape, np.nan)
+        np.testing.assert_array_equal(values, expected, strict=True)
 
 
 def test_a_missing_loss_is_not_left_out_in_silence():

@@ -33,9 +33,12 @@ def slow(values, setting, confidence):
 def test_means_and_intervals_are_those_of_a_loop(confidence, setting):
     values = np.array([*SCORES[:3], np.nan, 0.7, np.nan, np.nan, np.nan])
     found = level_means(
-        xr.DataArray(values, dims="run").chunk(), xr.DataArray(setting, dims="run"), confidence=confidence
+        xr.DataArray(values, dims="run", attrs={"units": "nats"}).chunk(),
+        xr.DataArray(setting, dims="run"),
+        confidence=confidence,
     )
     assert found.chunks
+    assert [each.attrs["units"] for each in found.values()] == ["nats"] * 3 + ["1"]
     columns = [found[name] for name in ("level_mean", "interval_low", "interval_high", "n_runs")]
     np.testing.assert_allclose(np.transpose(columns), slow(values, setting, confidence))
     assert found["level"].values.tolist() == sorted(set(setting))

@@ -1,5 +1,6 @@
 """Statistics computed from tensors are those of a slow twin, and those that were recorded."""
 
+from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +49,24 @@ def test_sums_of_pieces_join_to_the_statistics_of_the_whole(lead, cuts):
                 np.testing.assert_allclose(
                     found[name][(slice(None), *place, number)], expected, rtol=1e-12, atol=1e-12
                 )
+
+
+def test_values_that_are_no_numbers_show_and_equal_ones_have_no_spread():
+    rows = np.array([[[0.1] * 7, [1, 2, np.nan, 4, 5, 6, 7], [1, 2, np.inf, 4, 5, 6, -7]]] * 2)
+    sizes = np.full(3, 7.0)
+    parts = kernels.sums(rows.reshape(2, -1), np.repeat(np.arange(3), 7), n_tensors=3)
+    found = kernels.statistics(parts, sizes)
+    np.testing.assert_allclose(found["std"][:, 0], 0, atol=1e-7)
+    assert all(np.isnan(values[1, 1]) for values in found.values())
+    assert [found[name][0, 2] for name in ("norm", "max", "min")] == [np.inf, np.inf, -7]
+    assert np.isnan(found["std"][0, 2])
+
+
+def test_sums_of_half_precision_neither_overflow_nor_round():
+    rows = np.random.default_rng(0).uniform(100, 60000, (4, 900)).astype(np.float16)
+    found = kernels.statistics(kernels.sums(rows, np.zeros(900, int), n_tensors=1), np.array([900.0]))
+    for name, expected in slow(rows).items():
+        np.testing.assert_allclose(found[name][:, 0], expected, rtol=1e-9, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", ["weights", "gradients", "activations"])
@@ -113,6 +132,34 @@ def test_the_report_tells_where_every_tensor_began_and_ended():
     np.testing.assert_allclose([last, most], [0, 2], atol=1e-7)
     assert report.numbers["source"] == "computed"
     assert "13 visits" in report.notes[0]
+
+
+def test_statistics_have_the_units_of_the_tensors():
+    values = flat(synthetic_trace(n_tasks=4), "gradients").assign_attrs(units="nats")
+    tree = xr.DataTree.from_dict(
+        {"/gradients": xr.Dataset(), "/gradients/flat": values.to_dataset(name="values")}
+    )
+    assert {each.attrs["units"] for each in analyses.statistics(tree, "gradients").values()} == {"nats"}
+
+
+def test_a_statistic_that_was_not_recorded_is_computed_with_all_others():
+    trace = synthetic_trace(n_tasks=4)
+    node = 2 * analyses.statistics(trace, names=["norm"]).compute()
+    both = xr.DataTree.from_dict({**trace.to_dict(), "/weights_reductions": node})
+    found, expected = (analyses.statistics(each, names=["norm", "std"]) for each in (both, trace))
+    assert found.attrs["source"] == "computed"
+    xr.testing.assert_equal(found, expected)
+
+
+def test_a_block_of_several_pieces_has_the_statistics_of_the_whole(monkeypatch):
+    trace = synthetic_trace(n_tasks=4)
+    whole = analyses.statistics(trace).compute()
+    values = trace["weights/flat"]["values"]
+    columns = 3
+    assert values.sizes["element"] % columns
+    module = import_module("analyses.statistics")  # the package gives the function of this name
+    monkeypatch.setattr(module, "WORK_BYTES", columns * values.sizes["visit"] * values.dtype.itemsize)
+    xr.testing.assert_allclose(analyses.statistics(trace).compute(), whole)
 
 
 def test_one_pass_over_a_trace_reads_every_value_once():

@@ -47,7 +47,7 @@ def test_tasks_without_all_intervals_are_left_out_and_too_few_give_nan():
     scores[1, 2] = np.nan
     np.testing.assert_array_equal(kernels.page(scores), kernels.page(np.delete(scores, 1, axis=0)))
     assert np.isnan(kernels.page(scores[:, :2])[0])
-    assert np.isnan(kernels.page(scores[:1])[0])
+    np.testing.assert_array_equal(kernels.page(scores[:1]), [np.nan, np.nan, np.nan, 1])
 
 
 def test_rising_recovery_has_a_trend_and_level_recovery_has_none():
@@ -66,6 +66,10 @@ def test_kendall_is_that_of_loops_and_leaves_out_nan():
     np.testing.assert_allclose(found["tau"][0], slow_tau(values[0], sizes))
     known = np.arange(7) != 3
     np.testing.assert_allclose(found["tau"][1], slow_tau(values[1, known], sizes[known]))
+    np.testing.assert_array_equal(kernels.kendall(sizes, values[1]), kernels.kendall(values[1], sizes))
+    np.testing.assert_array_equal(
+        kernels.kendall(values[1, 2:5], -sizes[2:5]), [slow_tau(values[1, 2:5:2], [2, 1]), 1]
+    )
     np.testing.assert_allclose(found["p_value"][0], scipy.stats.kendalltau(sizes, values[0]).pvalue)
     assert np.isnan(kendall(found["tau"][:1], found["tau"][:1], dim="interval")["tau"])
 
@@ -94,6 +98,16 @@ def test_jonckheere_of_every_permutation():
     exact = np.mean(np.array(null) >= slow_jonckheere(values, groups))
     _, p_value = kernels.jonckheere(values, groups, n_resamples=9999, seed=0)
     np.testing.assert_allclose(p_value, exact, atol=0.01)
+
+
+def test_jonckheere_of_two_groups_is_that_of_mann_and_whitney_and_repeats_by_its_seed():
+    values = np.random.default_rng(3).standard_normal(14)
+    groups = np.repeat([1.0, 2.0], 7)
+    (found, one), (_, same), (_, other) = (
+        kernels.jonckheere(values, groups, n_resamples=999, seed=seed) for seed in (1, 1, 2)
+    )
+    assert found == scipy.stats.mannwhitneyu(values[7:], values[:7]).statistic
+    assert one == same != other
 
 
 def test_published_examples_of_trends():
