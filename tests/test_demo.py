@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -72,19 +71,20 @@ def test_figures_open_in_any_viewer(demo):
 
 
 def test_a_second_time_it_trains_nothing(demo):
-    started = time.monotonic()
+    before = written_at(demo[0])
     text = call("demo", "--out", demo[0])
     assert text.count("recorded already") == 2
-    assert time.monotonic() - started < 60
+    assert written_at(demo[0]) == before
 
 
-@pytest.mark.parametrize(
-    "name", ["read_a_trace", "own_recorder", "own_loop", "transformers_trainer", "lightning_trainer"]
-)
-def test_examples_run(demo, name):
-    path = demo[0] / ("cyclic.zarr" if name == "read_a_trace" else f"{name}.zarr")
-    program = [sys.executable, ROOT / "examples" / f"{name}.py", path]
+def written_at(folder):
+    """Give when each file of the traces was written; results are kept below `derived`."""
+    files = (file for file in folder.glob("*.zarr/**/*") if file.is_file() and "derived" not in file.parts)
+    return {file: file.stat().st_mtime_ns for file in files}
+
+
+def test_the_example_reads_it(demo):
+    program = [sys.executable, ROOT / "examples" / "read_a_trace.py", demo[0] / "cyclic.zarr"]
     done = subprocess.run(program, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) > 2
-    assert "Warning" not in done.stderr
+    assert "interval 5: recovery score" in done.stdout
