@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -45,6 +45,7 @@ def mean(values):
 
 
 @given(runs())
+@settings(deadline=None)
 def test_average_forgetting_is_that_of_the_definition(run):
     loss, order = run
     result = average_forgetting(labelled(loss, order))
@@ -58,6 +59,7 @@ def test_average_forgetting_is_that_of_the_definition(run):
 
 
 @given(runs(), st.booleans())
+@settings(deadline=None)
 def test_backward_transfer_is_that_of_the_definition(run, since_last):
     loss, order = run
     name = "backward_transfer" + ("_since_last" if since_last else "")
@@ -70,6 +72,7 @@ def test_backward_transfer_is_that_of_the_definition(run, since_last):
 
 
 @given(runs())
+@settings(deadline=None)
 def test_forward_transfer_is_that_of_the_definition(run):
     loss, order = run
     result = forward_transfer(labelled(loss, order))

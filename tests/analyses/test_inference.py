@@ -195,12 +195,51 @@ def test_the_difference_has_an_interval_around_it():
     assert found["pooled_interval_low"] > 0
 
 
+def test_a_spread_of_one_run_is_a_spread_of_the_difference():
+    exact, noisy = recovery(synthetic_losses(n_tasks=6)), recovery(noisy_losses(6, n_tasks=5))
+    found = order_test(exact, noisy, n_resamples=99)
+    assert (found["interval_low"] < found["interval_high"]).all()
+
+
+def test_two_tasks_have_an_interval_from_one_to_the_other_and_one_has_none():
+    two, many = recovery(noisy_losses(5, n_tasks=2)), recovery(noisy_losses(6))
+    after, before, peak = triples(two, 1)
+    found = recovery_interval(two, n_resamples=999).sel(interval=1)
+    ends = sorted((peak - before) / (peak - after))
+    np.testing.assert_allclose([found["interval_low"], found["interval_high"]], ends)
+    against_one = order_test(many, many.isel(task=[0]), n_resamples=99)
+    for name in ("interval_low", "interval_high", "p_value"):
+        assert np.isnan(against_one[name]).all()
+    assert np.isfinite(against_one["difference"]).all()
+
+
 def test_only_shared_intervals_and_tasks_are_compared():
     losses = synthetic_losses(order=UNEVEN, recovery_scores=[0.25, 0.5])
     found = order_test(recovery(losses), recovery(synthetic_losses(n_tasks=4, n_epochs=5)))
     np.testing.assert_array_equal(found["interval"], [1, 2])
     np.testing.assert_array_equal(found["n_tasks"], [4, 3])
     assert found["pooled_n_tasks"] == 3
+
+
+def test_of_all_intervals_together_only_tasks_count_that_both_runs_have_in_each():
+    order = {"order": UNEVEN, "recovery_scores": [0.25, 0.5]}
+    uneven, full = recovery(synthetic_losses(**order)), recovery(noisy_losses(3, n_tasks=4, n_epochs=4))
+    for one, other in ((uneven, full), (full, uneven)):
+        found = order_test(one, other, n_resamples=99)
+        np.testing.assert_array_equal(found["n_tasks"], [4, 3])
+        np.testing.assert_array_equal(found["n_tasks_other"], [4, 3])
+        scores = [np.mean([slow_score(*triples(run, n)[:, 1:]) for n in (1, 2)]) for run in (one, other)]
+        np.testing.assert_allclose(found["pooled_difference"], scores[0] - scores[1])
+
+
+def test_a_permutation_that_forgets_nothing_leaves_no_p_value():
+    losses = synthetic_losses(order=[[0, 1, 2, 2, 1, 0]], recovery_scores=[0.5])
+    losses["eval_loss"][4, 1] += 0.2
+    first = recovery(losses).isel(task=[0, 2])
+    second = first.isel(task=[1, 0]).assign_coords(task=first["task"].values)
+    found = order_test(first, second, n_resamples=99)
+    assert np.isfinite(found["difference"]).all()
+    assert np.isnan(found["p_value"]).all()
 
 
 def test_what_cannot_be_tested_is_nan_without_warning():

@@ -31,6 +31,47 @@ def test_prominence_is_that_of_the_definition():
     np.testing.assert_allclose(kernels.prominences(profile, n_pairs, periods), expected)
 
 
+def test_lags_between_those_recorded_are_filled_in_on_a_straight_line():
+    rng = np.random.default_rng(1)
+    known, n_pairs = rng.standard_normal(9), np.arange(25, 0, -1)
+    profile = np.full(25, np.nan)
+    profile[::3] = known
+    filled = [(known[n // 3] * (3 - n % 3) + known[min(n // 3 + 1, 8)] * (n % 3)) / 3 for n in range(25)]
+    expected = [slow_prominence(filled, n_pairs, each) for each in range(2, 16)]
+    np.testing.assert_allclose(kernels.prominences(profile, n_pairs, range(2, 16)), expected)
+
+
+def slow_best(prominence, periods):
+    peaks = []
+    for before, here, after, each in zip(
+        prominence, prominence[1:], prominence[2:], periods[1:], strict=False
+    ):
+        if here > 0 and not before >= here and not after >= here:
+            peaks.append((each, here))
+    good = [each for each, height in peaks if height >= 0.9 * max(height for _, height in peaks)]
+    return good[0] if good else np.nan
+
+
+def test_the_best_period_is_the_shortest_of_the_high_peaks():
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        prominence = rng.standard_normal(rng.integers(1, 14))
+        prominence[rng.random(prominence.size) < 0.2] = np.nan
+        periods = range(2, 2 + prominence.size)
+        assert kernels.best_period(prominence, periods) == pytest.approx(
+            slow_best(prominence, periods), nan_ok=True
+        )
+
+
+@pytest.mark.parametrize("n_visits", [4, 5, 13, 14])
+def test_every_period_is_tried_that_has_lags_on_both_sides(n_visits):
+    found = period(stripes(n_visits, 4).assign_attrs(units="m"))
+    fits = [each for each in range(2, n_visits) if each + each // 2 <= n_visits - 1]
+    assert found["period"].values.tolist() == fits
+    assert found["prominence"].notnull().all()
+    assert [found[name].attrs["units"] for name in ("prominence", "detected_period")] == ["m", "visits"]
+
+
 def stripes(n_visits, cycle, *, step=1, drift=0.0, noise=0.0):
     """Similarity that is high at lags that are multiples of the cycle, falls with the lag, and is noisy."""
     visit = np.arange(0, n_visits, step)

@@ -57,7 +57,11 @@ def every_pair(measure, one, other):
 def test_cka_is_that_of_the_definition(unbiased):
     values, labelled = random()
     other, labelled_other = random(n_visits=2, n_elements=5, seed=1)
+    labelled, labelled_other = (
+        each.assign_coords(epoch=each["visit"] // 2) for each in (labelled, labelled_other)
+    )
     found = cka(example_gram(labelled), example_gram(labelled_other), unbiased=unbiased)["cka"]
+    assert found["epoch"].dims == ("visit",)
     expected = every_pair(lambda x, y: slow_cka(x, y, unbiased=unbiased), values, other)
     np.testing.assert_allclose(found, expected, atol=1e-10)
     assert found["visit_other"].values.tolist() == [0, 2]
@@ -68,6 +72,7 @@ def test_procrustes_is_the_distance_after_the_rotation_that_scipy_finds():
     other, labelled_other = random(n_visits=2, seed=1)
     found = procrustes(example_gram(labelled), example_gram(labelled_other))
     np.testing.assert_allclose(found, every_pair(slow_procrustes, values, other), atol=1e-7)
+    assert found.attrs["units"] == "1"
     np.testing.assert_allclose(np.diagonal(procrustes(example_gram(labelled))), 0.0, atol=1e-7)
 
 
@@ -112,15 +117,16 @@ def slow_null(x, y, orders):
     return [slow_cka(x, y[order], unbiased=True) for order in orders]
 
 
-def test_the_null_is_that_of_shuffled_pairs():
-    values, labelled = random(n_visits=2)
-    found = cka(example_gram(labelled), n_permutations=19, seed=3).compute()
+@pytest.mark.parametrize("n_examples", [4, 7])  # of four, shuffles that change nothing are among them
+def test_the_null_is_that_of_shuffled_pairs(n_examples):
+    values, labelled = random(n_visits=2, n_examples=n_examples)
+    found = cka(example_gram(labelled), n_permutations=99, seed=3).compute()
     rng = np.random.default_rng(3)
-    null = slow_null(values[0], values[1], [rng.permutation(7) for _ in range(19)])
+    null = slow_null(values[0], values[1], [rng.permutation(n_examples) for _ in range(99)])
     for name, expected in {
-        "null_mean": sum(null) / 19,
+        "null_mean": sum(null) / 99,
         "null_high": np.quantile(null, 0.95),
-        "p_value": (sum(each >= found["cka"][0, 1].item() for each in null) + 1) / 20,
+        "p_value": (sum(each >= found["cka"][0, 1].item() - 1e-9 for each in null) + 1) / 100,
     }.items():
         np.testing.assert_allclose(found[name][0, 1], expected)
 
@@ -148,6 +154,19 @@ def test_rotations_and_scales_change_nothing_and_other_widths_can_be_compared(sc
     )
 
 
+def test_examples_far_from_zero_lose_no_digits():
+    values, labelled = random()
+    away = values - values.mean(axis=1, keepdims=True)
+    found = example_gram(labelled + 2.0**20)
+    np.testing.assert_allclose(found, away @ away.swapaxes(1, 2), atol=1e-7)
+
+
+def test_a_visit_at_which_all_is_small_is_ranked_as_any_other():
+    _, labelled = random(n_visits=1)
+    both = xr.concat([labelled, 1e-12 * labelled.assign_coords(visit=[1])], "visit")
+    np.testing.assert_allclose(rsa(rdm(both, metric="euclidean"))["rsa"], 1.0)
+
+
 def test_layers_are_compared_at_every_visit():
     values, labelled = random()
     narrow = labelled.isel(element=slice(4))
@@ -168,7 +187,7 @@ def test_what_is_not_defined_is_nan_without_a_warning():
     values[1, 2, 3] = np.nan
     broken = labelled.copy(data=values)
     for found in (
-        cka(example_gram(broken))["cka"],
+        *cka(example_gram(broken)).data_vars.values(),
         procrustes(example_gram(broken)),
         rsa(rdm(broken))["rsa"],
     ):
@@ -185,6 +204,10 @@ def test_errors_name_what_was_found():
         cka(matrix, matrix.isel(probe=slice(5), probe_other=slice(5)))
     with pytest.raises(AnalysisError, match="other names along 'probe'"):
         cka(matrix, matrix.assign_coords(probe=list("abcdefg")))
+    with pytest.raises(AnalysisError, match="other names along 'probe'"):
+        cka(matrix, matrix.assign_coords(probe=matrix["probe"].values[::-1]))
+    with pytest.raises(AnalysisError, match="expected dim 'probe_other'"):
+        cka(matrix, labelled)
     with pytest.raises(AnalysisError, match="n_permutations: expected 1 or more, found 0"):
         cka(matrix, n_permutations=0)
     with pytest.raises(AnalysisError, match="metric: expected one of cosine, correlation, euclidean"):

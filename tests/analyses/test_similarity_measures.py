@@ -52,6 +52,15 @@ def test_cosines_and_distance_are_those_of_the_rows():
     assert (np.diagonal(distance(gram(labelled))) == 0).all()
 
 
+def test_rounding_makes_no_cosine_above_one_and_no_distance_below_zero():
+    rows = np.random.default_rng(0).standard_normal(50) * np.arange(1, 40)[:, np.newaxis]
+    twice = xr.DataArray(np.repeat(rows, 2, axis=0), dims=("visit", "element"))
+    matrix = gram(twice, center=False)
+    assert np.abs(cosine(matrix)).max() <= 1
+    np.testing.assert_allclose(distance(matrix)[::2, 1::2].values.diagonal(), 0, atol=1e-5)
+    np.testing.assert_allclose(distance(gram(twice))[::2, 1::2].values.diagonal(), 0, atol=1e-5)
+
+
 @pytest.mark.parametrize("center", [True, False])
 def test_cosines_of_short_rows_are_those_of_long_ones(center):
     _, labelled = path(9)
