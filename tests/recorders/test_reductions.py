@@ -255,6 +255,8 @@ def test_activations_are_reduced_too(tmp_path):
         ({"statistics": ["nrom"]}, "no statistic 'nrom': did you mean 'norm'"),
         ({"quantiles": [1.5]}, "expected quantiles from 0 to 1"),
         ({"histogram": [8, 1.0, -1.0]}, "expected a histogram of"),
+        ({"histogram": [8, 1.0, 1.0]}, "expected a histogram of"),
+        ({"histogram": [0, -1.0, 1.0]}, "expected a histogram of"),
     ],
 )
 def test_options_that_make_no_sense_are_named(options, message):
