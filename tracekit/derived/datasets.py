@@ -16,6 +16,7 @@ from tracekit.format.checks import MalformedError, checking, entry, mapping, seq
 from tracekit.format.codecs import Codec
 from tracekit.format.documents import read_document
 from tracekit.format.layout import METADATA, ArrayLayout, group_metadata, parse_array
+from tracekit.format.precision import array_dtype
 from tracekit.store import Store
 
 CHUNK_BYTES = 32 << 20
@@ -134,7 +135,7 @@ def _text_variable(found: Any) -> xr.Variable:
 def _stored_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Give the little-endian type in which values are kept without loss."""
     kept = np.dtype(np.int64) if dtype.kind in "biu" else dtype
-    return kept.newbyteorder("<")
+    return array_dtype(kept.name)
 
 
 def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:

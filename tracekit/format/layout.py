@@ -170,7 +170,7 @@ def rows_layout(rows: Rows, codec: CodecName, n_writers: int = 1) -> ArrayLayout
 
 def series_layout(series: Series, n_samples: int, sizes: Shape) -> ArrayLayout:
     """Lay out a series: all of a sample in one chunk, as many samples in it as 64 KiB hold."""
-    dtype = np.dtype(series.dtype).newbyteorder("<")
+    dtype = array_dtype(series.dtype)
     row_bytes = max(1, math.prod(sizes) * dtype.itemsize)
     samples = min(max(1, SERIES_CHUNK_BYTES // row_bytes), max(1, n_samples))
     return ArrayLayout(
@@ -249,8 +249,7 @@ def _parse_bits(name: Any) -> str | None:
 def _parse_dtype(name: Any, bits_of: str | None) -> np.dtype[Any]:
     if name not in (("uint16",) if bits_of else ("float16", "float32", "float64", "int64", "int32")):
         raise MalformedError(f"values of type {reprlib.repr(name)} are not read")
-    dtype: np.dtype[Any] = np.dtype(name).newbyteorder("<")
-    return dtype
+    return array_dtype(name)
 
 
 def _parse_codec(codecs: list[Any], dtype: np.dtype[Any]) -> Codec:

@@ -27,7 +27,8 @@ def array_dtype(name: str) -> np.dtype[Any]:
     >>> array_dtype("bfloat16").name, array_dtype("float16").name
     ('uint16', 'float16')
     """
-    return np.dtype("uint16" if name == BFLOAT16 else name).newbyteorder("<")
+    dtype = np.dtype("uint16" if name == BFLOAT16 else name)
+    return np.dtype(dtype.newbyteorder("<").str)  # called native where it is, by which other libraries go
 
 
 def from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

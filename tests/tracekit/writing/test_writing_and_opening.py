@@ -1,5 +1,7 @@
 """What is put comes back, by name and shape, and nothing else does."""
 
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -230,3 +232,17 @@ def test_metadata_is_what_zarr_python_makes(tmp_path):
     assert array.shape == (5, 24)
     assert np.isnan(array.fill_value)
     assert store.get(f"weights/{METADATA}") is not None
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="numbers are little-endian on the disk")
+def test_types_are_called_native_where_they_are(tmp_path):
+    """Others, such as netCDF4, go by the name, and warn of a type that is called little-endian."""
+    trace = open_trace(write_example_trace(tmp_path / "run.zarr"))
+    numbers = [
+        values
+        for node in trace.subtree
+        for values in node.to_dataset().variables.values()
+        if values.dtype.kind in "iuf"
+    ]
+    assert {values.dtype.byteorder for values in numbers} == {"="}
+    assert {values.values.dtype.byteorder for values in numbers} == {"="}
