@@ -146,7 +146,8 @@ def test_references_of_a_checkpoint_go_to_where_the_tensors_are(device):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_statistics_on_every_device(device):
-    tensors = [torch.randn(70, 3), 1 + 1e-3 * torch.randn(400)]
+    generator = torch.Generator().manual_seed(0)  # a value within rounding of a bin's edge may be in either
+    tensors = [torch.randn(70, 3, generator=generator), 1 + 1e-3 * torch.randn(400, generator=generator)]
     for name, values in filled([tensor.to(device) for tensor in tensors], STATISTICS[:8]).items():
         for tensor, found in zip(tensors, values, strict=True):
             np.testing.assert_allclose(found, slow(tensor.double().numpy())[name], rtol=2e-5, atol=2e-7)
