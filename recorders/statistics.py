@@ -75,12 +75,11 @@ def _norm(tensor: torch.Tensor) -> torch.Tensor:
     norm: Callable[..., torch.Tensor] = torch.linalg.vector_norm
     if not tensor.is_cpu or tensor.numel() <= STRETCHES * STRETCH:
         return norm(tensor)
-    flat = tensor.reshape(-1)
-    end = len(flat) // STRETCH * STRETCH
-    stretches = norm(flat[:end].view(-1, STRETCH), dim=1)
-    if end < len(flat):
-        stretches = torch.cat([stretches, norm(flat[end:])[None]])
-    return _norm(stretches)
+    n_left = tensor.numel() % STRETCH
+    if not n_left:  # mostly; each operation counts where tensors are many
+        return _norm(norm(tensor.reshape(-1, STRETCH), dim=1))
+    whole, rest = tensor.reshape(-1).split_with_sizes([tensor.numel() - n_left, n_left])
+    return _norm(torch.cat([norm(whole.view(-1, STRETCH), dim=1), norm(rest)[None]]))
 
 
 def _extremes(tensors: Many) -> dict[str, list[torch.Tensor]]:
