@@ -48,8 +48,11 @@ def main(folder, mode, *arguments):
 def named(folder, base, original, edits, start, step):
     """Give the outcomes of some of the corpus."""
     path = folder / f"hostile-{start}.zarr"
-    chosen = list(edits.items())[start::step]
-    return {name: outcome(base, path, edit, original) for name, edit in chosen}
+    found = {}
+    for name, edit in list(edits.items())[start::step]:
+        print(name, file=sys.stderr)  # the last one before a traceback is the store that made it
+        found[name] = outcome(base, path, edit, original)
+    return found
 
 
 def at_random(folder, base, original, edits, count):
