@@ -190,18 +190,20 @@ def last_writer(store: Store) -> tuple[State, str]:
     This tells a run that goes on from one whose process was killed.
     """
     states: dict[State, str] = {"dead": "the one that wrote it"}
-    for text in filter(None, map(store.get, claims_of(store))):
-        with suppress(ValueError, TypeError):
-            holder = Holder(**json.loads(text))
-            states[holder.state()] = _named(holder)
+    for holder in _holders(store):
+        states[holder.state()] = _named(holder)
     return next((state, states[state]) for state in STATES if state in states)
 
 
 def holders(store: Store) -> Iterator[str]:
     """Name all that have claims, as far as these can be read."""
+    return map(_named, _holders(store))
+
+
+def _holders(store: Store) -> Iterator[Holder]:
     for text in filter(None, map(store.get, claims_of(store))):
         with suppress(ValueError, TypeError):
-            yield _named(Holder(**json.loads(text)))
+            yield Holder(**json.loads(text))
 
 
 def _named(holder: Holder) -> str:
