@@ -50,13 +50,14 @@ def report(dataset: xr.Dataset) -> Report:
     """Report how far each pair of groups lies apart."""
     by, metric = dataset.attrs["by"], dataset.attrs["metric"]
     listed = ("first", "second", *TESTED, "n_first", "n_second")
+    warnings = warnings_of(dataset)
     return Report(
         numbers={
             **{name: numbers_of(dataset[name]) for name in (*listed, "run", "value")},
             "setting": [str(each) for each in dataset["setting"].values],
             "units": dataset["value"].attrs["units"],
             **{name: dataset.attrs[name] for name in ("by", "metric", "n_runs")},
-            "warnings": warnings_of(dataset),
+            "warnings": warnings,
         },
         columns=(
             *("first", "second", f"difference{in_units(dataset['value'])}", "Cliff's delta", "U"),
@@ -70,7 +71,7 @@ def report(dataset: xr.Dataset) -> Report:
             "smaller. p: Mann and Whitney's test, two-sided; unit: the run.",
             SEVERAL_TESTS,
             *_too_few(dataset),
-            *warnings_of(dataset),
+            *warnings,
         ),
     )
 

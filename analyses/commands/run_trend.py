@@ -78,12 +78,13 @@ def report(dataset: xr.Dataset) -> Report:
     """Report each test, and the mean of the runs at each value of the setting."""
     by, metric, value = dataset.attrs["by"], dataset.attrs["metric"], dataset["value"]
     listed = ("test", *TESTED)
+    warnings = warnings_of(dataset)
     return Report(
         numbers={
             **{name: numbers_of(dataset[name]) for name in (*listed, "run", "setting", "value")},
             "units": value.attrs["units"],
             **{name: dataset.attrs[name] for name in FACTS},
-            "warnings": warnings_of(dataset),
+            "warnings": warnings,
         },
         columns=("test", "statistic", *P_HEADS),
         rows=rows_of(dataset[name] for name in listed),
@@ -95,7 +96,7 @@ def report(dataset: xr.Dataset) -> Report:
             "beforehand, or go by the adjusted p.",
             SEVERAL_TESTS,
             *_missing(value),
-            *warnings_of(dataset),
+            *warnings,
         ),
     )
 

@@ -18,11 +18,6 @@ from analyses.figures.sheet import wrapped
 MOST_EPOCHS = 8
 """About so many epochs are numbered along an axis of visits."""
 
-ABOVE_ONE = (
-    "Above 1 (dotted): general learning, which lowers the losses of all tasks; `tracekit analyze "
-    "corrected-recovery` takes it out."
-)
-
 HATCHED: dict[str, Any] = {
     "facecolor": style.UNDEFINED,
     "edgecolor": style.FAINT,

@@ -14,10 +14,10 @@ from matplotlib.transforms import offset_copy
 
 from analyses.figures import style
 from analyses.figures.combine import combine, left_out_note, runs
-from analyses.figures.marks import ABOVE_ONE, line_at_one, say_not_defined, whole_numbers
+from analyses.figures.marks import line_at_one, say_not_defined, whole_numbers
 from analyses.figures.sheet import Layout, sheet
 from analyses.inference import recovery_interval
-from analyses.recovery import recovery
+from analyses.recovery import ABOVE_ONE, recovery
 
 LAYOUT = Layout(width=5.8, height=3.2)
 
@@ -153,7 +153,7 @@ def _notes(dataset: xr.Dataset) -> list[str]:
         "Score: share of the forgetting that is undone before the next visit, a ratio of means over tasks.",
         f"Bars: {method} bootstrap, {attrs['n_resamples']} resamples; the unit is the task, within one run.",
         "A missing mark or bar: not defined.",
-        ABOVE_ONE if _above_one(dataset) else "",
+        f"A score exceeds 1 (dotted), {ABOVE_ONE}" if _above_one(dataset) else "",
     ]
 
 
