@@ -17,7 +17,7 @@ from analyses.figures.marks import undefined_entry, undefined_ground
 from analyses.figures.sheet import Layout, Sheet, sheet
 from analyses.kernels.recovery import Floats
 
-LAYOUT = Layout(width=3.3, height=3.2, beside=0.9)
+LAYOUT = Layout(width=3.3, height=3.35, beside=0.9)
 
 NEARLY_ALL = 0.9
 """Colours reach from −1 to 1 if similarities off the diagonal reach this; else they end at the largest."""
