@@ -12,11 +12,14 @@ import numpy.typing as npt
 
 from analyses.threads import one_blas_thread
 
-BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 64 * 2**20
 """Most memory that one block of columns, over all visits, takes."""
 
 SMALL = 8
 """Chunks are joined to blocks of up to 1/8 of the most: it saves tasks, but copies what it joins."""
+
+LINKS = 64
+"""Sums that follow from each other; what they give goes into sums of its own."""
 
 Stretches = Sequence[tuple[int, int]]
 Kernel = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
@@ -119,13 +122,30 @@ def _sums(parts: Any, members: Sequence[Iterable[int]], shape: tuple[int, int]) 
             for before in itertools.product(*map(range, parts.numblocks[:-3]))
             for column in columns
         ]
-        layer |= _one_after_another((name, group, 0, 0), keys, shape)
+        layer |= _in_stages((name, group, 0, 0), keys, shape)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=[parts])
     chunks = ((1,) * len(members), *((size,) for size in shape))
     return da.Array(graph, name, chunks, dtype=np.float64)
 
 
-def _one_after_another(key: tuple[Any, ...], keys: Keys, shape: tuple[int, int]) -> dict[Any, Any]:
+def _in_stages(key: tuple[Any, ...], keys: Keys, shape: tuple[int, int]) -> dict[Any, Any]:
+    """Add up `LINKS` keys at a time, then these sums, and so on.
+
+    To order tasks that follow from each other, dask takes memory that grows with the square of how many.
+    """
+    made: dict[Any, Any] = {}
+    stage = 0
+    while len(keys) > LINKS:
+        sums: Keys = [(f"{key[0]}-stage-{stage}", key[1], first) for first in range(0, len(keys), LINKS)]
+        for total in sums:
+            made |= _one_after_another(total, keys[total[2] : total[2] + LINKS])
+        keys, stage = sums, stage + 1
+    return made | _one_after_another(key, keys, shape)
+
+
+def _one_after_another(
+    key: tuple[Any, ...], keys: Keys, shape: tuple[int, int] | None = None
+) -> dict[Any, Any]:
     """Add up keys as they come, so that each can be forgotten.
 
     Dask's own sum is a tree, whose branches wait for each other: of thousands of visits, that is much memory.
@@ -133,10 +153,10 @@ def _one_after_another(key: tuple[Any, ...], keys: Keys, shape: tuple[int, int])
     made: dict[Any, Any] = {}
     total = keys[:1]
     for place, each in enumerate(keys[1:-1]):
-        so_far = (f"{key[0]}-so-far", key[1], place)
+        so_far = (f"{key[0]}-so-far", *key[1:], place)
         made[so_far] = (_added, [*total, each])
         total = [so_far]
-    return made | {key: (_added, [*total, *keys[1:][-1:]], (1, *shape))}
+    return made | {key: (_added, [*total, *keys[1:][-1:]], shape and (1, *shape))}
 
 
 def _added(parts: list[npt.NDArray[np.float64]], shape: tuple[int, ...] | None = None) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 import tracekit
@@ -15,7 +16,6 @@ from analyses.blocks import BLOCK_BYTES, column_blocks
 from analyses.inputs import REDUCTIONS, recorded
 from analyses.kernels import statistics as kernels
 from analyses.kernels.recovery import Floats, Integers
-from analyses.kernels.similarity import WORK_BYTES
 from analyses.lazy import apply
 from analyses.units import units_of
 from tracekit.errors import AnalysisError
@@ -99,18 +99,17 @@ def statistics(
 
 def _computed(values: xr.DataArray) -> xr.Dataset:
     fields = values.attrs["fields"]
-    sizes = np.array([math.prod(field["shape"]) for field in fields], dtype=np.float64)
+    sizes = np.array([math.prod(field["shape"]) for field in fields], dtype=np.int64)
     sample, *middle = (str(dim) for dim in values.dims if dim != "element")
     lead = (sample, *middle)
-    rows = values.transpose(*lead, "element")
     totals = xr.DataArray(
-        _sums(rows.data, np.repeat(np.arange(len(fields)), sizes.astype(np.int64)), len(fields)),
+        _sums(values.transpose(*lead, "element").data, sizes),
         dims=("sum", *lead, "tensor"),
         coords={str(name): found for name, found in values.coords.items() if "element" not in found.dims},
     )
     dims = (sample, "tensor")
     found = apply(
-        partial(_named, sizes=sizes),
+        partial(_named, sizes=sizes.astype(np.float64)),
         totals,
         core=[("sum", *dims)],
         outputs=dict.fromkeys(NAMES, dims),
@@ -126,43 +125,49 @@ def _named(totals: Floats, *, sizes: Floats) -> tuple[Floats, ...]:
     return tuple(found[name] for name in NAMES)
 
 
-def _sums(rows: Any, owners: Integers, n_tensors: int) -> Any:
+def _sums(rows: Any, sizes: Integers) -> Any:
     """Sum over tensors, dims (sum, visit, …, tensor): one task for all visits of a block of columns."""
-    kernel = partial(kernels.sums, n_tensors=n_tensors)
+    ends, join = np.cumsum(sizes), partial(kernels.joined, n_tensors=len(sizes))
     if not hasattr(rows, "dask"):
-        return kernel(rows, owners)
-    import dask.array as da
-
+        starts, owners = _pieces(ends, [rows.shape[-1]])
+        return join(kernels.sums(rows, starts), owners)
     all_rows = ((math.prod(rows.shape[:-1]),), rows.chunks[-1])
     blocks = rows.rechunk((*rows.shape[:-1], column_blocks(all_rows, rows.dtype.itemsize, BLOCK_BYTES)[1]))
-    lead = tuple(range(rows.ndim - 1))
-    element, sums, tensor = range(rows.ndim, rows.ndim + 3)
-    parts = da.blockwise(
-        _on_block,
-        (element, sums, *lead, tensor),
+    borders = np.cumsum(blocks.chunks[-1])
+    starts, owners = _pieces(ends, borders)
+    parts = _each_block(blocks, borders, starts).rechunk({rows.ndim: -1})
+    return parts.map_blocks(join, owners, chunks=(*parts.chunks[:-1], (len(sizes),)), dtype=np.float64)
+
+
+def _each_block(blocks: Any, borders: Integers, starts: Integers) -> Any:
+    """Sum over the pieces of tensors that each block holds, dims (sum, visit, …, piece).
+
+    Sums of all tensors from each of thousands of blocks would take more memory than the values.
+    """
+    import dask.array as da
+
+    holder = np.searchsorted(borders, starts, side="right")  # the block of every piece
+    n_pieces = tuple(np.bincount(holder, minlength=len(borders)).tolist())
+    places = da.from_array(starts - np.concatenate([[0], borders])[holder], chunks=(n_pieces,))
+    *lead, element, sums = range(blocks.ndim + 1)
+    return da.blockwise(
+        kernels.sums,
+        (sums, *lead, element),
         blocks,
         (*lead, element),
-        da.from_array(owners, chunks=blocks.chunks[-1:]),
+        places,
         (element,),
-        kernel=kernel,
-        new_axes={sums: kernels.N_SUMS, tensor: n_tensors},
-        adjust_chunks={element: 1},
+        new_axes={sums: len(kernels.UFUNCS)},
+        adjust_chunks={element: n_pieces},
+        align_arrays=False,  # the axis of elements, and that of pieces, have as many blocks
         concatenate=True,
         dtype=np.float64,
-        meta=np.empty((0,) * (rows.ndim + 2)),
-    )
-    return da.map_blocks(
-        kernels.joined, parts.rechunk({0: -1}), drop_axis=0, chunks=parts.chunks[1:], dtype=np.float64
+        meta=np.empty((0,) * (blocks.ndim + 1)),
     )
 
 
-def _on_block(values: Any, owners: Integers, *, kernel: partial[Floats]) -> Floats:
-    """Sum a block by pieces: what the sums need besides is many times as large as what they are taken of."""
-    width = max(1, WORK_BYTES // (math.prod(values.shape[:-1]) * values.dtype.itemsize or 1))
-    starts = range(0, max(1, values.shape[-1]), width)
-    parts = (kernel(values[..., a : a + width], owners[a : a + width]) for a in starts)
-    return reduce(_join_two, parts)[np.newaxis]
-
-
-def _join_two(first: Floats, second: Floats) -> Floats:
-    return kernels.joined(np.stack([first, second]))
+def _pieces(ends: Integers, borders: npt.ArrayLike) -> tuple[Integers, Integers]:
+    """Cut a row where tensors end and at borders: where pieces start, and the tensor of each, (piece,)."""
+    cuts = np.union1d(ends, borders)
+    starts = np.union1d(0, cuts[:-1]) if cuts.size and cuts[-1] > 0 else cuts[:0]
+    return starts, np.searchsorted(ends, starts, side="right")

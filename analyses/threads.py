@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ class _Limit:
         self._lock = threading.Lock()
         self._n_blocks = 0
         self._limit: Any = None
+        self._libraries: Any = None
+        self._n_modules = 0
 
     def enter(self) -> None:
         """Count a block that starts; the first one sets the limit."""
@@ -37,8 +40,10 @@ class _Limit:
                 _in_a_thread_of_its_own(self._limit.restore_original_limits)
 
     def _set(self) -> None:
-        # looked up anew each time, in a millisecond: scipy and torch bring libraries of their own
-        self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
+        # scipy and torch bring libraries of their own; to look them up takes two milliseconds
+        if self._n_modules != len(sys.modules):
+            self._libraries, self._n_modules = ThreadpoolController(), len(sys.modules)
+        self._limit = self._libraries.limit(limits=1, user_api="blas")
 
 
 _LIMIT = _Limit()

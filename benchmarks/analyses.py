@@ -6,8 +6,8 @@
 - The last 25 visits added to the Gram matrix of those before them, as it is kept; and the Gram matrix of each
   of 64 parts of a row, read once.
 - The norm of every tensor, from the same trace.
-- The Gram matrix at 4, 16, 64 and 96 times `--scaled-elements`, of rows made up block by block, so that the
-  disk need not hold them: 50 GB at the most.
+- The Gram matrix and the norms at 4, 16, 64 and 96 times `--scaled-elements`, of rows made up block by block,
+  so that the disk need not hold them: 50 GB at the most.
 - `import analyses`, and `tracekit analyze recovery RUN`, from a cold start.
 
 Run `python benchmarks/analyses.py`: minutes, 4 GB of temporary disk. `benchmarks/many_runs` measures
@@ -34,6 +34,7 @@ Found = dict[str, float]
 MEASURE = """
 import json, sys, time
 import dask.array
+import distributed  # which dask does when it computes for the first time, where it is installed
 import numpy as np
 import xarray as xr
 import analyses
@@ -92,7 +93,14 @@ def block(block_info):
     return np.sin(column) * np.linspace(0, 1, last - first, dtype=np.float32)[:, None]
 chunks = ((126,), (65536,) * (size // 65536))
 rows = dask.array.map_blocks(block, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0), np.float32))
-matrix = analyses.gram(xr.DataArray(rows, dims=("visit", "element"))).values
+values = xr.DataArray(rows, dims=("visit", "element"))
+"""
+SCALED_GRAM = f"{SCALED}matrix = analyses.gram(values).values"
+SCALED_NORMS = f"""{SCALED}
+values.attrs["fields"] = [dict(name=f"layers.{{n}}.weight", shape=[size // 256]) for n in range(256)]
+flat = values.assign_coords(visit=np.arange(126)).to_dataset(name="values")
+tree = xr.DataTree.from_dict({{"/weights": xr.Dataset(), "/weights/flat": flat}})
+matrix = analyses.statistics(tree, names=["norm"])["norm"].values
 """
 
 
@@ -130,11 +138,12 @@ def gram(folder: str, arguments: argparse.Namespace) -> None:
 
 def scaled(arguments: argparse.Namespace) -> None:
     """Measure time and memory against the number of columns."""
-    print("\nGram matrix of 126 visits made up block by block")
-    with tempfile.TemporaryDirectory() as folder:
-        for factor in (4, 16, 64, 96):
-            size = factor * arguments.scaled_elements
-            show(f"{size / 1e6:.0f} M", measure(f"scaled{factor}", SCALED, folder, size))
+    for title, code in {"Gram matrix": SCALED_GRAM, "norms of 256 tensors": SCALED_NORMS}.items():
+        print(f"\n{title}, 126 visits made up block by block")
+        with tempfile.TemporaryDirectory() as folder:
+            for factor in (4, 16, 64, 96):
+                size = factor * arguments.scaled_elements
+                show(f"{size / 1e6:.0f} M", measure(f"scaled{factor}", code, folder, size))
 
 
 def cold(repeats: int) -> None:

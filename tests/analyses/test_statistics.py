@@ -1,8 +1,9 @@
 """Statistics computed from tensors are those of a slow twin, and those that were recorded."""
 
-from importlib import import_module
+import tracemalloc
 from itertools import pairwise
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -37,10 +38,10 @@ def slow(rows):
 def test_sums_of_pieces_join_to_the_statistics_of_the_whole(lead, cuts):
     sizes = np.array([4, 1, 7])
     rows = np.random.default_rng(0).standard_normal((*lead, 12))
-    owners = np.repeat(np.arange(3), sizes)
-    pieces = zip(np.split(rows, cuts, axis=-1), np.split(owners, cuts), strict=True)
-    parts = np.stack([kernels.sums(piece, of, n_tensors=3) for piece, of in pieces])
-    found = kernels.statistics(kernels.joined(parts), sizes.astype(float))
+    starts = sorted({0, 4, 5, *cuts})
+    owners = np.repeat(np.arange(3), sizes)[starts]
+    parts = kernels.sums(rows, np.array(starts))
+    found = kernels.statistics(kernels.joined(parts, owners, n_tensors=3), sizes.astype(float))
     assert list(found) == list(NAMES)
     for number, (start, stop) in enumerate([(0, 4), (4, 5), (5, 12)]):
         for place in np.ndindex(lead[1:]):
@@ -54,7 +55,7 @@ def test_sums_of_pieces_join_to_the_statistics_of_the_whole(lead, cuts):
 def test_values_that_are_no_numbers_show_and_equal_ones_have_no_spread():
     rows = np.array([[[0.1] * 7, [1, 2, np.nan, 4, 5, 6, 7], [1, 2, np.inf, 4, 5, 6, -7]]] * 2)
     sizes = np.full(3, 7.0)
-    parts = kernels.sums(rows.reshape(2, -1), np.repeat(np.arange(3), 7), n_tensors=3)
+    parts = kernels.sums(rows.reshape(2, -1), np.array([0, 7, 14]))
     found = kernels.statistics(parts, sizes)
     np.testing.assert_allclose(found["std"][:, 0], 0, atol=1e-7)
     assert all(np.isnan(values[1, 1]) for values in found.values())
@@ -64,7 +65,7 @@ def test_values_that_are_no_numbers_show_and_equal_ones_have_no_spread():
 
 def test_sums_of_half_precision_neither_overflow_nor_round():
     rows = np.random.default_rng(0).uniform(100, 60000, (4, 900)).astype(np.float16)
-    found = kernels.statistics(kernels.sums(rows, np.zeros(900, int), n_tensors=1), np.array([900.0]))
+    found = kernels.statistics(kernels.sums(rows, np.array([0])), np.array([900.0]))
     for name, expected in slow(rows).items():
         np.testing.assert_allclose(found[name][:, 0], expected, rtol=1e-9, err_msg=name)
 
@@ -157,8 +158,7 @@ def test_a_block_of_several_pieces_has_the_statistics_of_the_whole(monkeypatch):
     values = trace["weights/flat"]["values"]
     columns = 3
     assert values.sizes["element"] % columns
-    module = import_module("analyses.statistics")  # the package gives the function of this name
-    monkeypatch.setattr(module, "WORK_BYTES", columns * values.sizes["visit"] * values.dtype.itemsize)
+    monkeypatch.setattr(kernels, "WORK_BYTES", columns * values.sizes["visit"] * 8)
     xr.testing.assert_allclose(analyses.statistics(trace).compute(), whole)
 
 
@@ -177,3 +177,40 @@ def test_one_pass_over_a_trace_reads_every_value_once():
     )
     analyses.statistics(tree).compute(scheduler="synchronous")
     assert sum(read) == values.size
+
+
+def lazy_weights(n_tensors, size, block):
+    """A trace of 3 visits of tensors of ones, lazy, in blocks of some columns."""
+    fields = [{"name": f"layers.{n}.weight", "shape": [size]} for n in range(n_tensors)]
+    values = xr.DataArray(
+        da.ones((3, n_tensors * size), chunks=(3, block), dtype=np.float32),
+        dims=("visit", "element"),
+        coords={"visit": np.arange(3)},
+        attrs={"fields": fields},
+    )
+    flat_values = values.to_dataset(name="values")
+    return xr.DataTree.from_dict({"/weights": xr.Dataset(), "/weights/flat": flat_values})
+
+
+def peak_of(work):
+    tracemalloc.start()
+    found = work()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return found, peak
+
+
+def test_nothing_as_large_as_a_row_is_made_before_it_is_read():
+    """A number for every element took 8 GB for a model of a billion parameters."""
+    found, peak = peak_of(lambda: analyses.statistics(lazy_weights(100, 10**7, 10**6)))
+    assert found.sizes == {"visit": 3, "tensor": 100}
+    assert peak < 10 * 2**20
+
+
+def test_a_block_gives_sums_of_its_own_tensors_alone():
+    """Those of all tensors, from each block, would be 400 × 400 × 3 × 7 numbers here: 27 MB."""
+    trace = lazy_weights(400, 100, 100)
+    analyses.statistics(trace, names=["norm"]).compute(scheduler="synchronous")
+    found, peak = peak_of(lambda: analyses.statistics(trace).compute(scheduler="synchronous"))
+    assert peak < 10 * 2**20
+    np.testing.assert_array_equal(found["norm"], 10)

@@ -96,9 +96,9 @@ def test_blocks_hold_many_visits_each():
     """A task per visit, or per stored chunk, costs more than the reading itself."""
     lazy = blocks(1000)
 
-    assert lazy.chunks[0][0] == 128
-    assert lazy.npartitions == 8 * 40
-    assert lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 32 << 20
+    assert lazy.chunks[0][0] == 256
+    assert lazy.npartitions == 4 * 40
+    assert lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 64 << 20
 
 
 @pytest.mark.parametrize("n_visits", [1024, 5000, 10_000, 300_000])
@@ -107,6 +107,6 @@ def test_blocks_of_all_visits_fit_into_memory_however_many_they_are(n_visits):
     n_parts = -(-(1 << 16) // ((1 << 28) // (4 * n_visits)))
 
     assert n_visits * lazy.chunksize[1] * 4 <= 1 << 28
-    assert 2 << 20 < lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 32 << 20
+    assert 2 << 20 < lazy.chunksize[0] * lazy.chunksize[1] * 4 <= 64 << 20
     # a chunk that is decoded again and again is cut as seldom as can be
     assert lazy.chunksize[1] == -(-(1 << 16) // n_parts)
