@@ -22,25 +22,34 @@ LINKS = 64
 """Sums that follow from each other; what they give goes into sums of its own."""
 
 Stretches = Sequence[tuple[int, int]]
-Kernel = Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]]
+Kernel = Callable[..., npt.NDArray[np.float64]]
 Keys = list[tuple[Any, ...]]
 
 
-def sum_over_blocks(kernel: Kernel, values: Any, *, n_batch: int = 0, block_bytes: int = BLOCK_BYTES) -> Any:
-    """Sum a kernel (…, row, element) -> (…, row, row) over blocks of columns, one dask task for each block.
+def sum_over_blocks(
+    kernel: Kernel,
+    values: Any,
+    *of_rows: Any,
+    n_batch: int = 0,
+    n_places: int | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Any:
+    """Sum a kernel (…, row, element) -> (…, place, place) over blocks of columns, one dask task for each.
 
     The first `n_batch` axes are left as they are, the next is that of rows, and all others count as columns.
-    Blocks are unions or pieces of the chunks there are, all rows each.
+    Blocks are unions or pieces of the chunks there are, all rows each. There are as many places as rows if
+    nothing else is said. Arrays `of_rows`, (…, row), go to the kernel with every block.
     """
-    batch, n_rows = values.shape[:n_batch], values.shape[n_batch]
+    n_places = n_places or values.shape[n_batch]
     if 0 in values.shape:
-        return np.zeros((*batch, n_rows, n_rows))
+        return np.zeros((*values.shape[:n_batch], n_places, n_places))
     if isinstance(values, np.ndarray):
-        return kernel(_as_rows(values, n_batch))
+        return kernel(_as_rows(values, n_batch), *of_rows)
     kept = values.chunks[:n_batch]
     room = block_bytes // math.prod(max(sizes) for sizes in kept)
     blocks = values.rechunk((*kept, *column_blocks(values.chunks[n_batch:], values.dtype.itemsize, room)))
-    parts = _each_block(kernel, blocks, (n_rows, n_rows), n_batch)
+    of_rows = tuple(each.rechunk((*kept, -1)) for each in of_rows)
+    parts = _each_block(kernel, blocks, (n_places, n_places), n_batch, of_rows)
     return parts.sum(axis=tuple(range(n_batch, values.ndim)))
 
 
@@ -75,7 +84,9 @@ def _within(end: int, stretches: Stretches) -> bool:
     return any(start < end <= stop for start, stop in stretches)
 
 
-def _each_block(kernel: Kernel, blocks: Any, shape: tuple[int, int], n_batch: int) -> Any:
+def _each_block(
+    kernel: Kernel, blocks: Any, shape: tuple[int, int], n_batch: int, of_rows: tuple[Any, ...] = ()
+) -> Any:
     """Apply a kernel to every block, dims (…, 1 for each axis summed, row, other)."""
     import dask.array as da  # of no use to arrays in memory, and slow to import
 
@@ -87,6 +98,7 @@ def _each_block(kernel: Kernel, blocks: Any, shape: tuple[int, int], n_batch: in
         (*axes, row, other),
         blocks,
         axes,
+        *itertools.chain.from_iterable((each, axes[: n_batch + 1]) for each in of_rows),
         kernel=kernel,
         n_batch=n_batch,
         new_axes={row: shape[0], other: shape[1]},
@@ -96,9 +108,9 @@ def _each_block(kernel: Kernel, blocks: Any, shape: tuple[int, int], n_batch: in
     )
 
 
-def _on_block(block: npt.NDArray[Any], *, kernel: Kernel, n_batch: int) -> Any:
+def _on_block(block: npt.NDArray[Any], *of_rows: npt.NDArray[Any], kernel: Kernel, n_batch: int) -> Any:
     with one_blas_thread():
-        result = np.asarray(kernel(_as_rows(block, n_batch)))
+        result = np.asarray(kernel(_as_rows(block, n_batch), *of_rows))
     n_summed = block.ndim - n_batch
     return result.reshape((*result.shape[:n_batch], *(1,) * n_summed, *result.shape[n_batch:]))
 

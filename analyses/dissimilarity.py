@@ -10,7 +10,7 @@ from analyses.comparing import compare
 from analyses.grams import OTHER
 from analyses.kernels import representation as kernels
 from analyses.lazy import apply, require_dims
-from analyses.representation import example_gram
+from analyses.representation import example_gram, gram_around_means
 from analyses.units import NONE, units_of
 from tracekit.errors import AnalysisError
 
@@ -57,8 +57,9 @@ def rdm(values: xr.DataArray, *, dim: str = "probe", metric: Dissimilarity = "co
         )
     require_dims(values, (dim,))
     if metric == "correlation":
-        values = values - values.mean(values.dims[values.dims.index(dim) + 1 :])
-    matrix = example_gram(values, dim=dim, center=metric == "euclidean")
+        matrix = gram_around_means(values, dim=dim)
+    else:
+        matrix = example_gram(values, dim=dim, center=metric == "euclidean")
     core = (dim, dim + OTHER)
     parameters = {"euclidean": metric == "euclidean"}
     units = units_of(values) if metric == "euclidean" else NONE

@@ -6,15 +6,19 @@ and models that share no coordinates, can be compared.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from analyses.blocks import BLOCK_BYTES, sum_over_blocks
 from analyses.comparing import compare, pair_of
-from analyses.grams import OTHER
+from analyses.grams import OTHER, PLACES
 from analyses.kernels import representation as kernels
 from analyses.lazy import apply, require_dims
+from analyses.units import squared, units_of
 
 
 def example_gram(
@@ -52,18 +56,54 @@ def example_gram(
     array([[[ 1., -1.],
             [-1.,  1.]]])
     """
-    require_dims(values, (dim,))
-    n_batch = values.dims.index(dim)
-    dims = (*map(str, values.dims[:n_batch]), dim, dim + OTHER)
     kernel = partial(kernels.example_gram, center=center)
-    total = sum_over_blocks(kernel, values.variable.data, n_batch=n_batch, block_bytes=block_bytes)
-    kept = {name: each for name, each in values.coords.items() if set(each.dims) <= set(dims)}
-    result = xr.DataArray(total, dims=dims, coords=kept, name="example_gram")
-    if center:
-        core = dims[-2:]
-        result = apply(kernels.center_examples, result, core=[core], outputs={"example_gram": core})[
-            "example_gram"
-        ]
+    finish = kernels.center_examples if center else np.asarray
+    return _between_examples(kernel, values, dim, finish=finish, block_bytes=block_bytes)
+
+
+def gram_around_means(values: xr.DataArray, *, dim: str) -> xr.DataArray:
+    """Inner products between examples less their own means over elements, for correlations between them.
+
+    Dims as those of `example_gram`. All is read once: to take the means off first, all would be in memory.
+    """
+    require_dims(values, (dim,))
+    columns = values.dims[values.dims.index(dim) + 1 :]
+    anchors = values.isel(dict.fromkeys(columns, slice(1))).sum(columns, skipna=False)
+    kernel, finish = kernels.sums_over_elements, kernels.around_means
+    return _between_examples(kernel, values, dim, anchors.variable.data, n_more=1, finish=finish)
+
+
+def _between_examples(
+    kernel: Callable[..., Any],
+    values: xr.DataArray,
+    dim: str,
+    *of_rows: Any,
+    n_more: int = 0,
+    finish: Callable[..., Any],
+    block_bytes: int = BLOCK_BYTES,
+) -> xr.DataArray:
+    """Sum what a kernel gives of blocks of elements; finish makes the sums a matrix between examples."""
+    require_dims(values, (dim,))
+    n_batch, n_examples = values.dims.index(dim), values.sizes[dim]
+    batch, core = values.dims[:n_batch], (dim, dim + OTHER)
+    sums = sum_over_blocks(
+        kernel,
+        values.variable.data,
+        *of_rows,
+        n_batch=n_batch,
+        n_places=n_examples + n_more,
+        block_bytes=block_bytes,
+    )
+    result = apply(
+        finish,
+        xr.DataArray(sums, dims=(*batch, *PLACES)),
+        core=[PLACES],
+        outputs={"example_gram": core},
+        sizes=dict.fromkeys(core, n_examples),
+        units=squared(units_of(values)),
+    )["example_gram"]
+    kept = {name: each for name, each in values.coords.items() if set(each.dims) <= {*batch, dim}}
+    result = result.assign_coords(kept)
     return result.assign_coords({dim + OTHER: values[dim].values}) if dim in values.coords else result
 
 

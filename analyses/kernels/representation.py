@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from analyses.kernels.recovery import Floats, Integers
-from analyses.kernels.similarity import cosine, distance, double_center, gram
+from analyses.kernels.similarity import (
+    FLOAT_BYTES,
+    ROUNDING,
+    WORK_BYTES,
+    cosine,
+    distance,
+    double_center,
+    gram,
+)
 
 FEWEST = 4
 """Examples that the unbiased estimate needs: it divides by n − 3."""
@@ -20,6 +28,42 @@ SAME_DIGITS = 10
 def example_gram(values: Floats, *, center: bool = True) -> Floats:
     """Give inner products between examples, (..., example, element) -> (..., example, example_other)."""
     return _each(lambda rows: gram(rows, center=center), values, values.shape[-2])
+
+
+def sums_over_elements(values: Floats, anchors: Floats) -> Floats:
+    """Give inner products of ones and of examples less an anchor, from which those less their mean follow.
+
+    (..., example, element) and (..., example) -> (..., place, place_other); the ones are at place 0. They add
+    up over blocks of elements, and an anchor that is one of an example's values keeps their digits.
+    """
+    n_places = values.shape[-2] + 1
+    total = np.zeros((*values.shape[:-2], n_places, n_places))
+    width = max(1, WORK_BYTES // (n_places * FLOAT_BYTES))
+    rows = np.ones((n_places, min(width, values.shape[-1])))
+    for place in np.ndindex(values.shape[:-2]):
+        for start in range(0, values.shape[-1], width):
+            piece = values[place][:, start : start + width]
+            less = rows[:, : piece.shape[-1]]
+            less[1:] = piece
+            with np.errstate(invalid="ignore", over="ignore"):
+                less[1:] -= anchors[place][:, np.newaxis]
+                total[place] += less @ less.T
+    return total
+
+
+def around_means(products: Floats) -> Floats:
+    """Give inner products of examples less their mean over elements, from those less an anchor.
+
+    (..., place, place_other) -> (..., example, example_other); 0 for an example that rounding alone keeps
+    from its mean.
+    """
+    n_elements, totals = products[..., :1, :1], products[..., :1, 1:]
+    squares = products[..., 1:, 1:]
+    with np.errstate(invalid="ignore"):
+        centered = squares - totals.swapaxes(-1, -2) * totals / np.where(n_elements > 0, n_elements, np.nan)
+    lengths, before = (np.diagonal(each, axis1=-2, axis2=-1) for each in (centered, squares))
+    nothing = lengths <= ROUNDING * before
+    return np.where(nothing[..., np.newaxis] | nothing[..., np.newaxis, :], 0.0, centered)
 
 
 def center_examples(matrix: Floats) -> Floats:

@@ -1,13 +1,15 @@
 """CKA, Procrustes and RSA against their definitions on raw rows, and against scipy."""
 
 import json
+import tracemalloc
 
+import dask.array as da
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
 import xarray as xr
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 
 from analyses.commands.representation import REPRESENTATION
 from analyses.dissimilarity import rdm, rsa
@@ -89,6 +91,34 @@ def test_rdm_is_that_of_scipy_and_rsa_spearmans_correlation_of_two(metric):
         lambda x, y: scipy.stats.spearmanr(pdist(x, metric), pdist(y, metric)).statistic, values, values
     )
     np.testing.assert_allclose(rsa(found)["rsa"], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_correlations_far_from_zero_keep_their_digits_and_equal_values_have_none(chunked):
+    rows = 1e6 + np.random.default_rng(0).standard_normal((2, 5, 400))
+    rows[:, 3] = 0.1  # adds up to something else than 400 times as much
+    rows[0, 1, 7] = np.nan
+    values = xr.DataArray(rows, dims=("visit", "probe", "element"))
+    found = rdm(values.chunk(element=30) if chunked else values)
+    expected = np.array([squareform(pdist(each, "correlation")) for each in rows])
+    expected[:, 3], expected[:, :, 3], expected[0, 1], expected[0, :, 1] = (np.nan,) * 4
+    expected[:, range(5), range(5)] = 0
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_correlations_are_taken_without_all_of_the_values_in_memory():
+    blocks = da.random.default_rng(0).standard_normal((2, 4, 1 << 21), chunks=(2, 4, 1 << 15))
+    lazy = rdm(xr.DataArray(blocks, dims=("visit", "probe", "element")))
+    tracemalloc.start()
+    lazy.compute(scheduler="synchronous")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < blocks.nbytes / 4
+
+
+def test_products_of_examples_have_squared_units():
+    values = xr.DataArray(np.eye(3)[np.newaxis], dims=("visit", "probe", "element"), attrs={"units": "V"})
+    assert [example_gram(values, center=c).attrs["units"] for c in (True, False)] == ["(V)²", "(V)²"]
 
 
 def test_ties_among_dissimilarities_are_ranked_as_scipy_does():
