@@ -21,7 +21,7 @@ from analyses.kernels.recovery import (
     share_recovered,
     visits_of_tasks,
 )
-from analyses.kernels.similarity import cosine, gram, residual_gram, window_average
+from analyses.kernels.similarity import cosine, double_center, gram, residual_gram, window_average
 
 Floats = npt.NDArray[np.float64]
 Row = Callable[[np.random.Generator, int], "bool | float"]
@@ -155,22 +155,24 @@ def mann_whitney(n_tasks: int, memory: float) -> Row:
     return reject
 
 
-def mantel(memory: float, n_elements: int) -> Row:
-    """Mantel's test of the residual cosines of two paths; they wander without bounds for a memory of 1."""
+def mantel(memory: float, n_elements: int, *, residual: bool = True) -> Row:
+    """Mantel's test of the cosines of two paths; they wander without bounds for a memory of 1."""
 
     def reject(rng: np.random.Generator, seed: int) -> bool:
-        first, second = (_residual_cosine(rng, memory, n_elements) for _ in range(2))
+        first, second = (_cosine(rng, memory, n_elements, residual=residual) for _ in range(2))
         return bool(rotation.mantel(first, second)[1] <= LEVEL)
 
     return reject
 
 
-def _residual_cosine(rng: np.random.Generator, memory: float, n_elements: int) -> Floats:
+def _cosine(rng: np.random.Generator, memory: float, n_elements: int, *, residual: bool) -> Floats:
     n_visits, window = 97, 16
     if memory == 1:
         path = rng.standard_normal((n_visits, n_elements)).cumsum(axis=0)
     else:
         path = autoregression(rng, (n_elements, n_visits), memory).T
+    if not residual:
+        return cosine(double_center(gram(path)))
     average = window_average(np.arange(n_visits), window)
     return cosine(residual_gram(gram(path), average))
 

@@ -139,6 +139,9 @@ def test_residual_cosine_refuses_windows_that_visits_do_not_fill():
         residual_cosine(labelled.isel(visit=[0, 1, 2, 4]), window=3)
     with pytest.raises(AnalysisError, match="1 visit or more, found 0"):
         residual_cosine(labelled, window=0)
+    for visits, steps in (([0, 0, 0], "0"), ([9, 6, 3], "-3")):
+        with pytest.raises(AnalysisError, match=f"found steps of {steps};"):
+            residual_cosine(labelled[:3].assign_coords(visit=visits), window=3)
     with pytest.raises(AnalysisError, match="expected a coordinate 'visit'"):
         residual_cosine(labelled.drop_vars("visit"), window=3)
 
@@ -193,6 +196,31 @@ def test_cyclicity_of_a_circle_is_highest_at_its_period():
     np.testing.assert_allclose(found["similarity"].sel(lag=[0, 5, 10]), 1.0)
     assert found["contrast"] > 1.0
     assert found["n_pairs"].dtype == np.int64
+
+
+def test_lags_of_visits_recorded_at_a_cadence_reach_from_the_first_to_the_last():
+    _, labelled = path(4, step=3)
+    labelled = labelled.assign_coords(visit=[6, 9, 12, 15])
+    found = cyclicity(distance(gram(labelled)), period=3)
+    assert found["n_pairs"].values.tolist() == [4, 0, 0, 3, 0, 0, 2, 0, 0, 1]
+    assert np.isnan(found["similarity"].sel(lag=[1, 2, 4, 5, 7, 8])).all()
+    assert found["lag"].values.tolist() == list(range(10))
+
+
+def test_cyclicity_has_the_units_of_what_is_compared():
+    _, labelled = path(6)
+    found = cyclicity(distance(gram(labelled.assign_attrs(units="V"))), period=2)
+    units = {name: found[name].attrs["units"] for name in ("similarity", "contrast", "n_pairs", "lag")}
+    assert units == {"similarity": "V", "contrast": "V", "n_pairs": "1", "lag": "visits"}
+
+
+def test_a_matrix_keeps_the_order_of_its_dims():
+    _, labelled = path(9)
+    matrix = gram(labelled).assign_coords(visit_other=np.arange(9))
+    for measure in (cosine, distance):
+        found = measure(matrix.transpose("visit_other", "visit"))
+        assert found.dims == ("visit_other", "visit")
+        np.testing.assert_array_equal(found.transpose("visit", "visit_other"), measure(matrix))
 
 
 def test_errors_of_shape_say_what_to_give():

@@ -6,6 +6,7 @@ import xarray as xr
 
 from analyses import (
     adjusted,
+    cosine,
     distance,
     gram,
     order_test,
@@ -13,10 +14,12 @@ from analyses import (
     rdm,
     recovery,
     recovery_test,
+    residual_gram,
     statistics,
     step_length,
 )
 from analyses.names import LONG_NAMES, POOLED, named
+from analyses.units import root, squared
 from tracekit import flat, plugins
 from tracekit.testing import synthetic_losses, synthetic_runs, synthetic_trace
 
@@ -55,6 +58,9 @@ def test_lengths_have_the_units_of_the_values_and_products_their_square(trace):
     matrix = gram(values)
     assert matrix.attrs["units"] == f"({LOSS})²"
     assert [each.attrs["units"] for each in (distance(matrix), step_length(matrix))] == [LOSS] * 2
+    assert cosine(matrix).attrs["units"] == "1"
+    assert residual_gram(values, window=3).attrs["units"] == f"({LOSS})²"
+    assert [root("V"), root("1"), squared("1"), squared("V"), root("(V)²")] == ["1", "1", "1", "(V)²", "V"]
     components = pca(matrix)
     assert components["scores"].attrs["units"] == LOSS
     assert components["explained_variance_ratio"].attrs["units"] == "1"

@@ -40,10 +40,10 @@ class Identity:
         Package, version and digest of the source of all of the package: a change anywhere in it may change
         the numbers.
     sources : sequence of mapping
-        For each trace: `path`; `run_id`; `generation`, which changes when visits are dropped; `committed`,
-        how many snapshots there were; and `kinds`, a checksum of the index of each kind. What is committed
-        never changes within a generation, so this tells data apart without reading it. Bytes that decay on a
-        disk are found by `tracekit verify`, not here.
+        For each trace: `path`, absolute; `run_id`; `generation`, which changes when visits are dropped;
+        `committed`, how many snapshots there were; and `kinds`, a checksum of the index of each kind. What is
+        committed never changes within a generation, so this tells data apart without reading it. Bytes that
+        decay on a disk are found by `tracekit verify`, not here.
     """
 
     name: str
@@ -99,7 +99,7 @@ def source_of(facts: Mapping[str, Any], kinds: Collection[str]) -> dict[str, Any
     store = open_store(facts["path"])
     with unchanged(store, facts["generation"]):  # values in memory would be those of visits since dropped
         return {
-            "path": facts["path"],
+            "path": _from_anywhere(facts["path"]),
             "run_id": facts["run_id"],
             "generation": facts["generation"],
             "committed": int(facts["snapshots_committed"]),
@@ -167,6 +167,11 @@ def _home(build: Callable[..., Any]) -> str:
     module = str(build.__module__)
     package = module.partition(".")[0]
     return package if _source_files(package) else module
+
+
+def _from_anywhere(path: str) -> str:
+    """Give a path that means the same in another working directory."""
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def _index_checksum(store: Store, kind: str) -> str:

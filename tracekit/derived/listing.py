@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -125,7 +127,16 @@ def _stale(then: Identity, trace: xr.DataTree) -> tuple[str, ...]:
 
 
 def _opened(found: Mapping[str, Any], trace: xr.DataTree) -> xr.DataTree:
-    """Open what a result was made of; the trace that it is kept with may have been moved since."""
+    """Open what a result was made of; it may have been moved since, with the trace that it is kept with."""
     if found["run_id"] == trace.attrs["run_id"]:
         return trace
+    with contextlib.suppress(TraceError):
+        beside = open_trace(_beside(trace.attrs["path"], found["path"]), skip_damaged=True)
+        if beside.attrs["run_id"] == found["run_id"]:
+            return beside
     return open_trace(found["path"], skip_damaged=True)
+
+
+def _beside(path: str, other: str) -> str:
+    """Give where the other would be in the folder of a trace."""
+    return posixpath.join(posixpath.dirname(path.rstrip("/")), posixpath.basename(other.rstrip("/")))

@@ -101,6 +101,31 @@ def test_what_is_kept_with_a_trace_that_was_moved_is_fresh(counted, tmp_path):
     assert counted.n_built == 1
 
 
+def of_two(first, other):
+    return derive("both", lambda one, two: one["losses"].to_dataset()[["eval_loss"]], [first, other], {})
+
+
+def test_a_result_of_several_runs_is_fresh_seen_from_elsewhere(tmp_path, monkeypatch):
+    for name in ("one.zarr", "two.zarr"):
+        write_example_trace(tmp_path / "runs" / name)
+    monkeypatch.chdir(tmp_path / "runs")
+    of_two(open_trace("one.zarr"), open_trace("two.zarr"))
+    monkeypatch.chdir(tmp_path)
+    assert [kept.stale for kept in list_derived("runs/one.zarr")] == [()]
+
+
+def test_a_result_of_several_runs_is_fresh_when_all_were_moved_and_stale_when_one_is_gone(tmp_path):
+    paths = [write_example_trace(tmp_path / "runs" / name) for name in ("one.zarr", "two.zarr")]
+    of_two(*map(open_trace, paths))
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    moved = tmp_path / "moved"
+    assert [kept.stale for kept in list_derived(moved / "one.zarr")] == [()]
+    (moved / "two.zarr").rename(moved / "three.zarr")
+    write_example_trace(moved / "two.zarr")
+    (kept,) = list_derived(moved / "one.zarr")
+    assert kept.stale[0].startswith(f"trace: {tmp_path}/runs/two.zarr")
+
+
 def test_another_run_at_the_same_place_computes_anew(counted, tmp_path):
     path = write_example_trace(tmp_path / "run.zarr")
     mean(counted, path)
