@@ -35,7 +35,12 @@ HEADS = {
     "p_holm": "p, Holm",
     "p_benjamini_hochberg": "p, BH",
 }
-WORDS: dict[str, str] = {"cka": "CKA", "biased-cka": "biased CKA", "procrustes": "procrustes", "rsa": "RSA"}
+WORDS: dict[str, str] = {
+    "cka": "CKA",
+    "biased-cka": "biased CKA",
+    "procrustes": "Procrustes distance",
+    "rsa": "RSA",
+}
 SETTINGS = ("measure", "dissimilarity", "kind", "select", "n_permutations", "seed", "order", "n_tasks")
 
 

@@ -27,7 +27,7 @@ DEMO: dict[str, Any] = {
         {
             "kind": "activations",
             "modules": ["gpt_neox.layers.*.mlp", "gpt_neox.final_layer_norm"],
-            "probes": [0],
+            "probes": list(range(8)),
         },
     ],
 }
