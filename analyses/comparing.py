@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import xarray as xr
 
 from analyses.grams import OTHER, matrix_dims
@@ -59,7 +60,7 @@ def _require_same_examples(matrix: xr.DataArray, other: xr.DataArray, dim: str) 
             f"expected the same examples in both, found {found[0]} and {found[1]} along {dim!r}; "
             "leave out what only one has"
         )
-    if dim in matrix.coords and dim in other.coords and not matrix[dim].equals(other[dim]):
+    if dim in matrix.coords and dim in other.coords and not np.array_equal(matrix[dim], other[dim]):
         raise AnalysisError(
             f"expected the same examples in both, found other names along {dim!r}; "
             "bring them into the same order, and leave out what only one has"

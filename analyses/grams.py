@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from operator import add
@@ -12,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.blocks import BLOCK_BYTES, Stretches, sums_of_stretches
-from analyses.groups import By, grouped
+from analyses.groups import By, grouped, stretches
 from analyses.kernels import similarity as kernels
 from analyses.lazy import apply, require_dims
 from analyses.names import named
@@ -194,17 +193,8 @@ def _of_array(values: xr.DataArray, by: By, take: Take) -> tuple[list[str], Any]
     """Give labels, and the products of each, dims (label, place, place_other)."""
     if by == "model":
         return [by], take(values)
-    if "fields" not in values.attrs or "element" not in values.dims:
-        raise AnalysisError(
-            f"{values.name or 'array'}: by={by!r} needs the names of what is in it; "
-            "give flat values as from tracekit.flat, or a Dataset of named variables"
-        )
-    fields = values.attrs["fields"]
-    sizes = [math.prod(field["shape"]) for field in fields]
-    ends = np.cumsum(sizes).tolist()
-    groups = grouped([field["name"] for field in fields], by)
-    stretches = [[(ends[n] - sizes[n], ends[n]) for n in places] for places in groups.values()]
-    return list(groups), take(values.transpose(..., "element"), groups=stretches)
+    groups = stretches(values, by)
+    return list(groups), take(values.transpose(..., "element"), groups=list(groups.values()))
 
 
 def _of_dataset(values: xr.Dataset, by: By, take: Take) -> tuple[list[str], Any]:

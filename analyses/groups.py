@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from tracekit.errors import AnalysisError
 
 By = Literal["model", "layer", "group", "parameter"]
 Places = dict[str, list[int]]
@@ -39,6 +45,48 @@ def grouped(names: Sequence[str], by: By) -> Places:
     for place, name in enumerate(names):
         places.setdefault(label(name), []).append(place)
     return places
+
+
+def stretches(values: xr.DataArray, by: By) -> dict[str, list[tuple[int, int]]]:
+    """Give the stretches (start, stop) along `element` of flat values that are taken together, by label.
+
+    Raises
+    ------
+    AnalysisError
+        If nothing says which names the values have.
+    """
+    if "fields" not in values.attrs or "element" not in values.dims:
+        raise AnalysisError(
+            f"{values.name or 'array'}: by={by!r} needs the names of what is in it; "
+            "give flat values as from tracekit.flat, or a Dataset of named variables"
+        )
+    fields = values.attrs["fields"]
+    sizes = [math.prod(field["shape"]) for field in fields]
+    ends = np.cumsum(sizes).tolist()
+    places = grouped([field["name"] for field in fields], by)
+    return {label: [(ends[n] - sizes[n], ends[n]) for n in each] for label, each in places.items()}
+
+
+def parts_of(values: xr.DataArray, by: By) -> dict[str, xr.DataArray]:
+    """Cut flat values along `element` into what is taken together, by label.
+
+    Raises
+    ------
+    AnalysisError
+        If nothing says which names the values have.
+
+    Examples
+    --------
+    >>> fields = [{"name": "layers.0.mlp", "shape": [2]}, {"name": "layers.1.mlp", "shape": [1]}]
+    >>> values = xr.DataArray([[1, 2, 3]], dims=("visit", "element"), attrs={"fields": fields})
+    >>> {label: part.values.tolist() for label, part in parts_of(values, "layer").items()}
+    {'layers.0': [[1, 2]], 'layers.1': [[3]]}
+    """
+    found = {}
+    for label, each in stretches(values, by).items():
+        cut = [values.isel(element=slice(start, stop)) for start, stop in each]
+        found[label] = cut[0] if len(cut) == 1 else xr.concat(cut, "element")
+    return found
 
 
 def layer_of(name: str) -> str:

@@ -22,6 +22,9 @@ def main(path: str) -> None:
             f"({float(each.interval_low):.3f} to {float(each.interval_high):.3f})"
         )
 
+    if "weights" not in kinds(trace):
+        print("no weights were recorded, so there is no path to look at")
+        return
     name = next(name for name in trace["weights"].data_vars if str(name).endswith("attention.dense.weight"))
     step = trace["weights"][name].diff("visit")
     print(f"{name}: mean step length {float(((step**2).sum(step.dims[1:]) ** 0.5).mean()):.4f}")

@@ -1,14 +1,16 @@
-"""`tracekit analyze representation`: how alike the same examples are represented, by visit or by run."""
+"""`tracekit analyze representation`: how alike the same examples are represented, by visit, layer or run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from analyses.commands import representation_of_layers as layers
 from analyses.commands.parts import (
     SEVERAL_TESTS,
     VALUE_OPTIONS,
@@ -27,6 +29,7 @@ from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report
 
 Measure = Literal["cka", "biased-cka", "procrustes", "rsa"]
+Between = Literal["visits", "layers"]
 NULL = ("null_mean", "null_high", "p_value")
 HEADS = {
     "null_mean": "shuffled",
@@ -41,7 +44,10 @@ WORDS: dict[str, str] = {
     "procrustes": "Procrustes distance",
     "rsa": "RSA",
 }
-SETTINGS = ("measure", "dissimilarity", "kind", "select", "n_permutations", "seed", "order", "n_tasks")
+SETTINGS = (
+    *("measure", "dissimilarity", "between", "visit", "kind", "select"),
+    *("n_permutations", "seed", "order", "n_tasks"),
+)
 
 
 def build(
@@ -50,18 +56,29 @@ def build(
     select: str | None = None,
     measure: Measure = "cka",
     dissimilarity: Dissimilarity = "correlation",
+    between: Between = "visits",
+    visit: int | None = None,
     n_permutations: int = 99,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Build the similarity of representations between all visits, of one run or of two."""
+    """Build the similarity of representations between all visits or layers, of one run or of two."""
     values = [_of_examples(trace, kind, select) for trace in traces]
     prepare, compare = _measure(measure, dissimilarity, n_permutations, seed)
-    result = compare(*(prepare(each) for each in values)).rename({_name(measure): "similarity"})
+    if between == "layers":
+        values = layers.at_visit(values, traces, visit)
+        visit = int(values[0]["visit"])
+        matrices = [layers.of_each_layer(each, prepare) for each in values]
+    elif visit is not None:
+        raise AnalysisError(f"visit {visit} is for between='layers' (--between layers); leave it out")
+    else:
+        matrices = [prepare(each) for each in values]
+    result = compare(*matrices, dim=between.removesuffix("s")).rename({_name(measure): "similarity"})
     settings = {"measure": measure, "dissimilarity": dissimilarity if measure == "rsa" else ""}
+    places = {"between": between, "visit": visit}
     null = {"n_permutations": n_permutations, "seed": seed}
     first = {"order": orders_of(traces), "n_tasks": int(traces[0].attrs["n_tasks"])}
     chosen = {"kind": kind, "select": select or "", "n_runs": len(traces)}
-    return result.assign_attrs({**settings, **null, **first, **chosen})
+    return result.assign_attrs({**settings, **places, **null, **first, **chosen})
 
 
 def _of_examples(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArray:
@@ -89,8 +106,8 @@ def _measure(
     return prepare, partial(cka, unbiased=measure == "cka", **null)
 
 
-def _procrustes(*grams: xr.DataArray) -> xr.Dataset:
-    return procrustes(*grams).to_dataset()
+def _procrustes(*grams: xr.DataArray, dim: str) -> xr.Dataset:
+    return procrustes(*grams, dim=dim).to_dataset()
 
 
 def _name(measure: Measure) -> str:
@@ -98,9 +115,11 @@ def _name(measure: Measure) -> str:
 
 
 def report(dataset: xr.Dataset) -> Report:
-    """Report how alike visits of one run are by lag, or the same visits of two runs."""
+    """Report how alike visits of one run are by lag, or the same visits of two runs, or pairs of layers."""
     by_lag = dataset.attrs["n_runs"] == 1
     what = WORDS[dataset.attrs["measure"]]
+    if dataset.attrs["between"] == "layers":
+        return _of_layers(dataset, what)
     table = _by_lag(dataset) if by_lag else _same_visits(dataset)
     place, named = "lag" if by_lag else "visit", [str(name) for name in table.data_vars]
     heads = {"similarity": what, **HEADS}
@@ -114,6 +133,15 @@ def report(dataset: xr.Dataset) -> Report:
         title=titled(f"{subject_of(dataset)}: {what} {_between(by_lag)}", dataset),
         notes=_notes(dataset, by_lag),
     )
+
+
+def _of_layers(dataset: xr.Dataset, what: str) -> Report:
+    whose = "layers" if dataset.attrs["n_runs"] == 1 else "layers of two runs"
+    title = titled(f"{subject_of(dataset)}: {what} between {whose}, visit {dataset.attrs['visit']}", dataset)
+    n_pairs = layers.pairs(dataset).sizes["pair"]
+    notes = (*_about(dataset), *(_too_few_shuffles(dataset, n_pairs) if "p_value" in dataset else ()))
+    found = layers.report(dataset, what=what, heads=HEADS, title=title, notes=notes)
+    return replace(found, numbers={**found.numbers, **{name: dataset.attrs[name] for name in SETTINGS}})
 
 
 def _between(by_lag: bool) -> str:
@@ -144,25 +172,29 @@ def _same_visits(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _notes(dataset: xr.Dataset, by_lag: bool) -> tuple[str, ...]:
-    notes = []
     if by_lag:
-        notes.append("Mean over the pairs of visits that far apart, up to two cycles.")
+        return ("Mean over the pairs of visits that far apart, up to two cycles.", *_about(dataset))
+    if "p_value" not in dataset:
+        return _about(dataset)
+    return (*_about(dataset), SEVERAL_TESTS, *_too_few_shuffles(dataset, dataset["p_value"].sizes["visit"]))
+
+
+def _about(dataset: xr.Dataset) -> tuple[str, ...]:
+    """Say what the numbers are held against, and why they may not be defined."""
+    notes = ["A distance: 0 where a rotation makes both the same, at most √2."]
     if "p_value" in dataset:
-        notes.append(
+        notes = [
             "Shuffled: the same with the examples of one side in another order, "
             f"{dataset.attrs['n_permutations']} times. Unit: the example."
-        )
-        notes += [] if by_lag else [SEVERAL_TESTS, *_too_few_shuffles(dataset)]
-    else:
-        notes.append("A distance: 0 where a rotation makes both the same, at most √2.")
+        ]
     if bool(dataset["similarity"].isnull().all()):
         notes.append("Not defined: too few examples (unbiased CKA needs four), all alike, or with NaN.")
     return tuple(notes)
 
 
-def _too_few_shuffles(dataset: xr.Dataset) -> list[str]:
+def _too_few_shuffles(dataset: xr.Dataset, n_tests: int) -> list[str]:
     """Say so where no p-value could be small once it is adjusted, however alike the runs are."""
-    n_tests, n_shuffles = dataset["p_value"].sizes["visit"], dataset.attrs["n_permutations"]
+    n_shuffles = dataset.attrs["n_permutations"]
     if n_tests <= 0.05 * (n_shuffles + 1):
         return []
     return [
@@ -173,23 +205,27 @@ def _too_few_shuffles(dataset: xr.Dataset) -> list[str]:
 
 REPRESENTATION = Analysis(
     name="representation",
-    summary="How alike examples are represented at two visits, of a run or of two: CKA, Procrustes, RSA.",
+    summary="How alike examples are represented at two visits or in two layers: CKA, Procrustes, RSA.",
     build=build,
     report=report,
     options={
         **VALUE_OPTIONS,
         "measure": "CKA without bias or with, distance after the best rotation, or RSA.",
         "dissimilarity": "What RSA takes between two examples.",
+        "between": "Visits with visits, or layers with layers at one visit; names tell the layers.",
+        "visit": "The visit at which layers are compared; the last one if not given.",
         "n_permutations": "How many shuffles of the examples make the null.",
         "seed": "Seed of the shuffling.",
     },
     n_traces=(1, 2),
-    details="Of one run, visits are compared by how far they lie apart; of two, the same visits. Null "
+    details="Of one run, visits are compared by how far they lie apart; of two, the same visits. Layers are "
+    "compared pair by pair, those of one run or those of one with those of the other. Null "
     "hypothesis of the p-values: which example is which does not matter; the examples of one side are "
     "shuffled. The unit is the example. Without its null a similarity says little: biased CKA of independent "
     "data nears 1.",
     examples=(
         "demo/cyclic.zarr",
+        "demo/cyclic.zarr --between layers --visit 96",
         "demo/cyclic.zarr demo/shuffled.zarr --measure rsa --n-permutations 999",
         "demo/cyclic.zarr demo/shuffled.zarr --measure procrustes",
     ),

@@ -270,3 +270,68 @@ def test_too_few_examples_are_told_not_crashed_on(sizes):
 def test_values_without_examples_are_refused_by_name():
     with pytest.raises(AnalysisError, match="expected weights of several examples at each visit"):
         REPRESENTATION.build(synthetic_trace(), kind="weights")
+
+
+LAYERS = {"layers.0": [0, 1, 2, 3, 9, 10, 11], "norm": [4, 5, 6, 7, 8], "layers.1": [12, 13, 14, 15, 16]}
+
+
+def trace_of_layers(seed, visits=(0, 4, 8)):
+    """Activations of two layers, one of which lies in two places, and a norm between them."""
+    sizes = {"layers.0.mlp": 4, "norm": 5, "layers.0.attention": 3, "layers.1.mlp": 5}
+    values = np.random.default_rng(seed).standard_normal((len(visits), 7, 17))
+    flat_values = xr.DataArray(
+        values,
+        {
+            "visit": list(visits),
+            "position": ("visit", seed + np.arange(len(visits))),
+            "probe": list("abcdefg"),
+        },
+        ("visit", "probe", "element"),
+        attrs={"fields": [{"name": name, "shape": [size]} for name, size in sizes.items()]},
+    ).chunk(element=6)
+    tree = xr.DataTree.from_dict(
+        {"/activations": xr.Dataset(), "/activations/flat": flat_values.to_dataset(name="values")}
+    )
+    tree.attrs = {"n_tasks": 4, "order": "cyclic", "path": f"run{seed}.zarr"}
+    return values, tree
+
+
+@pytest.mark.parametrize("visit", [None, 4])
+@pytest.mark.parametrize("n_runs", [1, 2])
+def test_layers_of_a_trace_are_compared_pair_by_pair(n_runs, visit):
+    values, traces = zip(*(trace_of_layers(seed) for seed in range(n_runs)), strict=True)
+    built = REPRESENTATION.build(*traces, between="layers", visit=visit)
+    found = REPRESENTATION.report(built.compute())
+    first, other = (each[2 if visit is None else 1] for each in (values[0], values[-1]))
+    pairs = [(one, two) for one in LAYERS for two in LAYERS]
+    pairs = pairs if n_runs == 2 else [pairs[1], pairs[2], pairs[5]]
+    assert [row[:2] for row in found.rows] == pairs
+    expected = [slow_cka(first[:, LAYERS[one]], other[:, LAYERS[two]], unbiased=True) for one, two in pairs]
+    np.testing.assert_allclose(found.numbers["similarity"], expected)
+    assert (found.numbers["visit"], found.numbers["between"]) == (visit or 8, "layers")
+    json.dumps(found.numbers)
+
+
+@pytest.mark.parametrize("measure", ["procrustes", "rsa"])
+def test_layers_are_compared_by_every_measure(measure):
+    values, trace = trace_of_layers(0)
+    found = REPRESENTATION.report(REPRESENTATION.build(trace, measure=measure, between="layers").compute())
+    first, norm = (values[2][:, LAYERS[name]] for name in ("layers.0", "norm"))
+    distances = [pdist(rows, "correlation") for rows in (first, norm)]
+    filled = np.pad(norm, [(0, 0), (0, first.shape[1] - norm.shape[1])])
+    expected = (
+        slow_procrustes(first, filled) if measure == "procrustes" else scipy.stats.spearmanr(*distances)[0]
+    )
+    np.testing.assert_allclose(found.numbers["similarity"][0], expected, atol=1e-7)
+    assert ("p" in found.columns) == (measure == "rsa")
+
+
+def test_a_visit_that_is_not_there_or_not_asked_for_is_refused():
+    traces = trace_of_layers(0)[1], trace_of_layers(1, visits=(0, 5))[1]
+    with pytest.raises(
+        AnalysisError, match=r"expected visit 4, found run0.zarr: visits 0, 4, 8; run1.zarr: v.* 0, 5"
+    ):
+        REPRESENTATION.build(*traces, between="layers", visit=4)
+    assert REPRESENTATION.build(*traces, between="layers").attrs["visit"] == 0
+    with pytest.raises(AnalysisError, match="visit 4 is for between='layers'"):
+        REPRESENTATION.build(*traces, visit=4)
