@@ -23,8 +23,9 @@ from analyses.commands.parts import (
 from analyses.dissimilarity import Dissimilarity, rdm, rsa
 from analyses.grams import OTHER
 from analyses.kernels.recovery import Floats
+from analyses.layers import at_visit, examples_of, of_each_layer
 from analyses.representation import cka, example_gram, procrustes
-from analyses.traces import orders_of, path_of, tensors_of
+from analyses.traces import orders_of
 from tracekit.errors import AnalysisError
 from tracekit.protocols import Analysis, Report
 
@@ -62,12 +63,12 @@ def build(
     seed: int = 0,
 ) -> xr.Dataset:
     """Build the similarity of representations between all visits or layers, of one run or of two."""
-    values = [_of_examples(trace, kind, select) for trace in traces]
+    values = [examples_of(trace, kind, select) for trace in traces]
     prepare, compare = _measure(measure, dissimilarity, n_permutations, seed)
     if between == "layers":
-        values = layers.at_visit(values, traces, visit)
+        values = at_visit(values, traces, visit)
         visit = int(values[0]["visit"])
-        matrices = [layers.of_each_layer(each, prepare) for each in values]
+        matrices = [of_each_layer(each, prepare) for each in values]
     elif visit is not None:
         raise AnalysisError(f"visit {visit} is for between='layers' (--between layers); leave it out")
     else:
@@ -79,18 +80,6 @@ def build(
     first = {"order": orders_of(traces), "n_tasks": int(traces[0].attrs["n_tasks"])}
     chosen = {"kind": kind, "select": select or "", "n_runs": len(traces)}
     return result.assign_attrs({**settings, **places, **null, **first, **chosen})
-
-
-def _of_examples(trace: xr.DataTree, kind: str, select: str | None) -> xr.DataArray:
-    """Give tensors with one dim of examples, called `example`."""
-    values = tensors_of(trace, kind, select)
-    examples = [dim for dim in values.dims if dim not in ("visit", "element")]
-    if len(examples) != 1:
-        raise AnalysisError(
-            f"{path_of(trace)}: expected {kind} of several examples at each visit, found dims {values.dims}; "
-            "choose activations, or gradients of tasks"
-        )
-    return values.rename({examples[0]: "example"})
 
 
 def _measure(

@@ -17,7 +17,7 @@ from analyses.figures.marks import undefined_entry, undefined_ground
 from analyses.figures.sheet import Layout, Sheet, sheet
 from analyses.kernels.recovery import Floats
 
-LAYOUT = Layout(width=3.3, height=3.35, beside=0.9)
+LAYOUT = Layout(width=3.3, height=3.45, beside=0.9)
 
 NEARLY_ALL = 0.9
 """Colours reach from −1 to 1 if similarities off the diagonal reach this; else they end at the largest."""
@@ -47,15 +47,18 @@ def heatmaps(
     draw_run: DrawRun,
     *,
     label: str,
-    beyond: Literal["neither", "both", "max"] | None = None,
+    beyond: Literal["neither", "both", "min", "max"] | None = None,
     titles: Sequence[str] | None = None,
+    scale: Normalize | None = None,
+    colours: str = style.DIVERGING,
 ) -> Sheet:
-    """Draw a panel for each run, with colours from −`limit` to `limit`.
+    """Draw a panel for each run, with colours from −`limit` to `limit` if no other scale is given.
 
     `beyond` says at which ends there may be more than colours show: of similarities, that is the diagonal.
     """
-    limit = float(dataset["limit"])
-    scale = Normalize(-limit, limit)
+    if scale is None:
+        limit = float(dataset["limit"])
+        scale, beyond = Normalize(-limit, limit), beyond or ("max" if limit < 1 else "neither")
     page = sheet(titles or runs(dataset), LAYOUT)
     panels = list(page.panels.values())
     each = zip(panels, runs(dataset), strict=True)
@@ -63,21 +66,23 @@ def heatmaps(
     if any(has_gaps):
         page.legend([undefined_entry()])
     page.inner.colorbar(
-        ScalarMappable(scale, style.DIVERGING),
+        ScalarMappable(scale, colours),
         ax=panels,
         label=label,
-        extend=beyond or ("max" if limit < 1 else "neither"),
+        extend=beyond or "neither",
         pad=0.02,
     )
     return page
 
 
-def draw_square(axes: Axes, values: Floats | None, edges: Floats, scale: Normalize) -> None:
+def draw_square(
+    axes: Axes, values: Floats | None, edges: Floats, scale: Normalize, colours: str = style.DIVERGING
+) -> None:
     """Draw a matrix as squares between edges, the first row on top; hatched where it is not defined."""
     undefined_ground(axes)
     axes.set_aspect("equal")
     if values is not None:
-        axes.pcolormesh(edges, edges, values, norm=scale, cmap=style.DIVERGING, rasterized=True)
+        axes.pcolormesh(edges, edges, values, norm=scale, cmap=colours, rasterized=True)
     axes.set(xlim=edges[[0, -1]], ylim=edges[[-1, 0]])
     axes.spines[["top", "right"]].set_visible(True)
 

@@ -10,6 +10,7 @@ from analyses.figures import (
     online_loss,
     pairwise,
     recovery,
+    representation_of_layers,
     shift_averaged,
     similarity,
     similarity_by_layer,
@@ -76,6 +77,13 @@ SIMILARITY_TASKS = _figure(
     "cosine between the gradients of all tasks at the last snapshot that has them, as heatmaps",
     similarity_of_tasks.build,
     similarity_of_tasks.draw,
+)
+
+REPRESENTATION_LAYERS = _figure(
+    "representation-layers",
+    "CKA between the activations of all layers at the last snapshot that has them, as heatmaps",
+    representation_of_layers.build,
+    representation_of_layers.draw,
 )
 
 TRAJECTORY = _figure(
