@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 
 from analyses.figures import style
 from analyses.figures.combine import runs
-from analyses.figures.marks import undefined_entry, undefined_ground
+from analyses.figures.marks import say_not_defined, undefined_entry, undefined_ground, whole_numbers
 from analyses.figures.sheet import Layout, Sheet, sheet
 from analyses.kernels.recovery import Floats
 
@@ -85,6 +85,34 @@ def draw_square(
         axes.pcolormesh(edges, edges, values, norm=scale, cmap=colours, rasterized=True)
     axes.set(xlim=edges[[0, -1]], ylim=edges[[-1, 0]])
     axes.spines[["top", "right"]].set_visible(True)
+
+
+def draw_numbered(
+    axes: Axes,
+    values: Floats,
+    scale: Normalize,
+    *,
+    what: str,
+    nothing: str,
+    colours: str = style.DIVERGING,
+) -> bool:
+    """Draw a matrix between things that are told by their number; say whether any of it is not defined.
+
+    `nothing` is written where none of it is.
+    """
+    draw_square(axes, values, edges_of(len(values)), scale, colours)
+    undefined = np.isnan(values)
+    if undefined.all():
+        say_not_defined(axes, nothing)
+    for axis in (axes.xaxis, axes.yaxis):
+        whole_numbers(axis)
+    axes.set(xlabel=f"other {what}", ylabel=what)
+    return bool(undefined.any())
+
+
+def titles_of_snapshots(dataset: xr.Dataset) -> list[str]:
+    """Give the label of every run with the visit that is shown of it."""
+    return [f"{label}, visit {int(dataset['snapshot'].sel(run=label))}" for label in runs(dataset)]
 
 
 def edges_of(n: int) -> Floats:

@@ -12,9 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analyses.figures import style
-from analyses.figures.combine import combine, left_out_note, runs
-from analyses.figures.heatmaps import draw_square, edges_of, heatmaps
-from analyses.figures.marks import say_not_defined, whole_numbers
+from analyses.figures.combine import combine, left_out_note
+from analyses.figures.heatmaps import draw_numbered, heatmaps, titles_of_snapshots
 from analyses.layers import at_visit, examples_of, of_each_layer
 from analyses.representation import cka, example_gram
 
@@ -83,14 +82,13 @@ def draw(dataset: xr.Dataset) -> Figure:
     >>> figure.axes[0].get_xlabel()
     'other layer'
     """
-    titles = [f"{label}, visit {int(dataset['snapshot'].sel(run=label))}" for label in runs(dataset)]
     with style.theme():
         page = heatmaps(
             dataset,
             _draw_run,
             label="CKA between layers, unbiased",
             beyond="min",
-            titles=titles,
+            titles=titles_of_snapshots(dataset),
             scale=Normalize(0, 1),
             colours=style.SEQUENTIAL,
         )
@@ -102,13 +100,9 @@ def _draw_run(axes: Axes, one: xr.Dataset, scale: Normalize) -> bool:
     """Draw one run; say whether any of it is not defined."""
     n_layers = int(one["n_layers"])
     found = one["cka"].values[:n_layers, :n_layers]
-    draw_square(axes, found, edges_of(n_layers), scale, style.SEQUENTIAL)
-    if np.isnan(found).all():
-        say_not_defined(axes, "CKA needs four examples")
-    for axis in (axes.xaxis, axes.yaxis):
-        whole_numbers(axis)
-    axes.set(xlabel="other layer", ylabel="layer")
-    return bool(np.isnan(found).any())
+    return draw_numbered(
+        axes, found, scale, what="layer", nothing="CKA needs four examples", colours=style.SEQUENTIAL
+    )
 
 
 def _notes(dataset: xr.Dataset) -> list[str]:

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 
 from analyses.dissimilarity import rdm
 from analyses.figures import style
-from analyses.figures.combine import combine, left_out_note, runs
-from analyses.figures.heatmaps import diagonal_note, draw_square, edges_of, heatmaps, limit_of
-from analyses.figures.marks import say_not_defined, whole_numbers
+from analyses.figures.combine import combine, left_out_note
+from analyses.figures.heatmaps import diagonal_note, draw_numbered, heatmaps, limit_of, titles_of_snapshots
 from analyses.inputs import SKETCH, as_recorded, coordinate
 from analyses.traces import tensors_of
 from tracekit.errors import AnalysisError
@@ -89,9 +88,10 @@ def draw(dataset: xr.Dataset) -> Figure:
     >>> figure.axes[0].get_xlabel()
     'other task'
     """
-    titles = [f"{label}, visit {int(dataset['snapshot'].sel(run=label))}" for label in runs(dataset)]
     with style.theme():
-        page = heatmaps(dataset, _draw_run, label="cosine between gradients", titles=titles)
+        page = heatmaps(
+            dataset, _draw_run, label="cosine between gradients", titles=titles_of_snapshots(dataset)
+        )
         page.describe("Gradients of all tasks at one snapshot, compared with each other", _notes(dataset))
     return page.figure
 
@@ -99,14 +99,8 @@ def draw(dataset: xr.Dataset) -> Figure:
 def _draw_run(axes: Axes, one: xr.Dataset, scale: Normalize) -> bool:
     """Draw one run; say whether any of it is not defined."""
     n_tasks = int(one["n_tasks"])
-    cosine = one["cosine"].values[:n_tasks, :n_tasks]
-    draw_square(axes, cosine, edges_of(n_tasks), scale)
-    if np.isnan(cosine).all():
-        say_not_defined(axes, "no gradient has a direction")
-    for axis in (axes.xaxis, axes.yaxis):
-        whole_numbers(axis)
-    axes.set(xlabel="other task", ylabel="task")
-    return bool(np.isnan(cosine).any())
+    found = one["cosine"].values[:n_tasks, :n_tasks]
+    return draw_numbered(axes, found, scale, what="task", nothing="no gradient has a direction")
 
 
 def _notes(dataset: xr.Dataset) -> list[str]:
