@@ -11,7 +11,7 @@ from analyses.kernels import similarity as kernels
 from analyses.similarity import cosine, cyclicity, distance, residual_cosine
 from tracekit import flat
 from tracekit.errors import AnalysisError
-from tracekit.testing import synthetic_trace
+from tracekit.testing import no_compute, synthetic_trace
 
 
 def slow_cosine(rows):
@@ -221,6 +221,17 @@ def test_a_matrix_keeps_the_order_of_its_dims():
         found = measure(matrix.transpose("visit_other", "visit"))
         assert found.dims == ("visit_other", "visit")
         np.testing.assert_array_equal(found.transpose("visit", "visit_other"), measure(matrix))
+
+
+def test_gradients_of_tasks_are_compared_across_snapshots():
+    gradients = flat(synthetic_trace(n_tasks=4, n_epochs=2), "task_gradients")
+    with no_compute():
+        samples = gradients.stack(sample=("visit", "task"), create_index=False)
+        found = cosine(gram(samples, dim="sample", center=False))
+    rows = [gradients.sel(visit=visit, task=task).values for visit in range(9) for task in gradients["task"]]
+    np.testing.assert_allclose(found, slow_cosine(rows), atol=1e-12)
+    assert found["visit"].values.tolist() == np.repeat(np.arange(9), 4).tolist()
+    assert found["task"].values.tolist() == gradients["task"].values.tolist() * 9
 
 
 def test_errors_of_shape_say_what_to_give():
