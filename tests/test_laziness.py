@@ -63,9 +63,9 @@ def test_building_a_figure_computes_nothing(tmp_path, reads, name):
     traces = {}
     for size in (1, 2):  # a setting that differs, for figures over many runs
         facts = {"model_signature": {"layer.weight": f"float32[{size}, 3]"}}
-        path = write_example_trace(tmp_path / f"{size}.zarr", n_epochs=4, attributes=facts)
+        path = write_example_trace(tmp_path / f"{size}.zarr", n_epochs=4, n_probes=5, attributes=facts)
         traces[f"run {size}"] = open_trace(path)
-    missing = name.removeprefix("similarity-") in ("activations", "gradients", "tasks", "pairwise-recovery")
+    missing = name.removeprefix("similarity-") in ("gradients", "tasks")
     with no_compute(), pytest.raises(AnalysisError, match="recorded") if missing else nullcontext():
         figure.build(traces)
     assert not reads
